@@ -1,0 +1,355 @@
+"""The built-in engine behind the Engine protocol: images of the daemon, containers of the supervisor."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from stackctl import labels
+from stackctl.errors import Conflict, EngineError, ImageError, NotFound
+from stackctl.images.store import ImageStore
+from stackctl.model.container import ContainerSpec, VolumeMount
+from stackctl.model.fingerprint import fingerprint
+from stackctl.model.image import ResolvedImage
+from stackctl.model.key import ResourceKey
+from stackctl.model.network import NetworkSpec
+from stackctl.model.observed import (
+    ContainerState,
+    Observed,
+    ObservedAddress,
+    ObservedContainer,
+    ObservedNetwork,
+    ObservedPort,
+    ObservedVolume,
+)
+from stackctl.model.volume import VolumeSpec
+from stackctl.reconcile.action import (
+    Action,
+    AwaitCondition,
+    CreateContainer,
+    CreateNetwork,
+    CreateVolume,
+    KillContainer,
+    RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
+    RenameContainer,
+    StartContainer,
+    StopContainer,
+    UpdateContainer,
+)
+from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
+from stackctl.runtime.paths import EnginePaths
+from stackctl.runtime.record import read_spec
+from stackctl.runtime.supervisor_client import Call, Message, SupervisorClient
+from stackctl.wire import codec
+
+_STATES: Final[dict[str, ContainerState]] = {
+    "creating": "created",
+    "created": "created",
+    "starting": "created",
+    "running": "running",
+    "restarting": "restarting",
+    "exited": "exited",
+    "removing": "exited",
+}
+_LOOK_S: Final = 0.2
+
+
+class LocalEngine:
+    """Containers on this machine, by our own supervisor. Any thread may call any method."""
+
+    def __init__(self, paths: EnginePaths, supervisor: SupervisorClient, images: ImageStore) -> None:
+        self._paths = paths
+        self._supervisor = supervisor
+        self._images = images
+        self._specs: dict[tuple[str, int], ContainerSpec] = {}
+
+    def traits(self) -> Traits:
+        """Limits and restart policy change live; containers can be renamed."""
+        return Traits()
+
+    def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
+        """Find images in the local store."""
+        found = {}
+        for request in requests:
+            image = self._images.resolve(request.reference, request.platform)
+            if image is not None:
+                found[request] = image
+        return found
+
+    def snapshot(self, stack: str, names: ResourceNames) -> Observed:
+        """Return what the supervisor has of ``stack`` or under one of ``names``."""
+        answer = self._supervisor.call("list")
+        containers = self._containers(answer)
+        networks = _networks(answer, containers)
+        volumes = _volumes(answer, containers)
+        wanted = (
+            tuple(c for c in containers if c.label(labels.PROJECT) == stack or c.name in names.containers),
+            tuple(n for n in networks if _project(n.labels) == stack or n.name in names.networks),
+            tuple(v for v in volumes if _project(v.labels) == stack or v.name in names.volumes),
+        )
+        observed = Observed(stack=stack, containers=wanted[0], networks=wanted[1], volumes=wanted[2])
+        return Observed(
+            stack=stack,
+            containers=wanted[0],
+            networks=wanted[1],
+            volumes=wanted[2],
+            fingerprint=fingerprint(observed),
+        )
+
+    def containers(self) -> tuple[ObservedContainer, ...]:
+        """Return every container, by name."""
+        return self._containers(self._supervisor.call("list"))
+
+    def networks(self) -> tuple[ObservedNetwork, ...]:
+        """Return every network, by name."""
+        answer = self._supervisor.call("list")
+        return _networks(answer, self._containers(answer))
+
+    def volumes(self) -> tuple[ObservedVolume, ...]:
+        """Return every volume, by name."""
+        answer = self._supervisor.call("list")
+        return _volumes(answer, self._containers(answer))
+
+    def perform(self, action: Action, cancelled: CancelCheck) -> str:
+        """See ``reconcile.engine.Engine.perform``."""
+        match action:
+            case CreateNetwork(spec):
+                self._supervisor.call("create-network", spec=codec.encode(spec))
+            case RemoveNetwork(name, expect_id):
+                self._remove_network(name, expect_id)
+            case CreateVolume(spec):
+                self._supervisor.call("create-volume", spec=codec.encode(spec))
+            case RemoveVolume(name):
+                _ignore_missing(lambda: self._supervisor.call("remove-volume", name=name))
+            case CreateContainer(spec):
+                self.create(spec)
+            case AwaitCondition():
+                self._await(action, cancelled)
+            case _:
+                self._perform_on_container(action, cancelled)
+        return ""
+
+    def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> None:
+        match action:
+            case StartContainer(name, expect_id):
+                self._check_id(name, expect_id)
+                self._wait_for(self._supervisor.begin("start", name=name), cancelled)
+            case StopContainer(name, expect_id, grace_s):
+                self._stop(name, expect_id, grace_s)
+            case KillContainer(name, expect_id, signal):
+                self._check_id(name, expect_id)
+                self._supervisor.call("kill", name=name, signal=signal)
+            case RemoveContainer(name, expect_id):
+                self._remove(name, expect_id)
+            case RenameContainer(name, new_name):
+                self._rename(name, new_name)
+            case UpdateContainer(name, expect_id, limits, restart):
+                self._check_id(name, expect_id)
+                shape = {"limits": codec.encode(limits), "restart": codec.encode(restart)}
+                self._supervisor.call("update", name=name, **shape)
+            case _:
+                raise EngineError(f"{type(action).__name__} is unknown to this engine")
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create a container, not started; return its id. Raises EngineError, ImageError."""
+        try:
+            root = self._images.root_of(spec.image_id)
+        except ImageError as error:
+            raise NotFound(f"image {spec.image_ref} is gone: {error}", code="image-not-found") from error
+        answer = self._supervisor.call("create", spec=codec.encode(spec), root=codec.encode(root))
+        created: str = answer["id"]
+        return created
+
+    def spec_of(self, facts: Message) -> ContainerSpec | None:
+        """Return a container's specification, None when it was removed meanwhile."""
+        key = (facts["id"], facts["revision"])
+        found = self._specs.get(key)
+        if found is None:
+            try:
+                with open(f"{self._paths.container(facts['id'])}/spec.json", "rb") as file:
+                    spec, _, revision, _ = read_spec(file.read())
+            except (OSError, ValueError, KeyError):
+                return None
+            self._specs[facts["id"], revision] = found = spec
+        return found
+
+    def _containers(self, answer: Message) -> tuple[ObservedContainer, ...]:
+        live = {(facts["id"], facts["revision"]) for facts in answer["containers"]}
+        networks = {network["name"]: network for network in answer["networks"]}
+        found = []
+        for facts in answer["containers"]:
+            spec = self.spec_of(facts)
+            if spec is not None:
+                found.append(_container(facts, spec, networks))
+        for gone in [key for key in self._specs if key not in live]:
+            self._specs.pop(gone, None)
+        return tuple(sorted(found, key=lambda container: container.name))
+
+    def _check_id(self, name: str, expect_id: str) -> None:
+        if not expect_id:
+            return
+        found = self._id_of(name)
+        if found != expect_id:
+            raise Conflict(
+                f"container {name} is no longer the one the plan was made for",
+                code="container-changed",
+                hint="something else changed the stack meanwhile: run the command again",
+            )
+
+    def _id_of(self, name: str) -> str:
+        for facts in self._supervisor.call("list")["containers"]:
+            if facts["name"] == name:
+                found: str = facts["id"]
+                return found
+        return ""
+
+    def _stop(self, name: str, expect_id: str, grace_s: float) -> None:
+        found = self._id_of(name)
+        if found and expect_id and found != expect_id:
+            self._check_id(name, expect_id)
+        _ignore_missing(lambda: self._supervisor.call("stop", name=name, grace_s=grace_s))
+
+    def _remove(self, name: str, expect_id: str) -> None:
+        # Another container under the name means that the one meant is gone already.
+        found = self._id_of(name)
+        if found and (not expect_id or found == expect_id):
+            _ignore_missing(lambda: self._supervisor.call("remove", name=found))
+
+    def _rename(self, name: str, new_name: str) -> None:
+        if not self._id_of(name) and self._id_of(new_name):
+            return
+        self._supervisor.call("rename", name=name, new_name=new_name)
+
+    def _remove_network(self, name: str, expect_id: str) -> None:
+        known = {network["name"]: network["id"] for network in self._supervisor.call("list")["networks"]}
+        if name in known and (not expect_id or known[name] == expect_id):
+            _ignore_missing(lambda: self._supervisor.call("remove-network", name=name))
+
+    def _await(self, action: AwaitCondition, cancelled: CancelCheck) -> None:
+        call = self._supervisor.begin(
+            "await", names=list(action.names), condition=action.condition, timeout_s=action.timeout_s
+        )
+        self._wait_for(call, cancelled)
+
+    def _wait_for(self, call: Call, cancelled: CancelCheck) -> None:
+        while True:
+            try:
+                if call.next(_LOOK_S)[0] == "ok":
+                    return
+            except queue.Empty:
+                if cancelled():
+                    self._supervisor.withdraw(call)
+                    raise EngineError("cancelled", code="cancelled") from None
+
+
+def _ignore_missing(act: Any) -> None:
+    try:
+        act()
+    except NotFound:
+        return
+
+
+def _project(pairs: tuple[tuple[str, str], ...]) -> str:
+    return dict(pairs).get(labels.PROJECT, "")
+
+
+def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Message]) -> ObservedContainer:
+    marks = dict(spec.labels)
+    is_oneoff = marks.get(labels.ONEOFF) == "True"
+    state = _STATES[facts["phase"]]
+    return ObservedContainer(
+        id=facts["id"],
+        name=facts["name"],
+        state=state,
+        key=None if is_oneoff else _container_key(marks),
+        spec=spec,
+        fingerprint=marks.get(labels.CONFIG_HASH, ""),
+        health=facts["health"] if state == "running" else "none",
+        exit_code=facts["exit_code"] if state in ("exited", "restarting") else None,
+        is_oneoff=is_oneoff,
+        image_ref=spec.image_ref,
+        image_id=spec.image_id,
+        labels=spec.labels,
+        networks=tuple(_address(name, ip, networks) for name, ip in sorted(facts["addresses"].items())),
+        ports=tuple(
+            ObservedPort(host_ip=ip, host_port=host, container_port=inside, protocol=protocol)
+            for ip, host, inside, protocol in facts["ports"]
+        ),
+        volumes=tuple(mount.volume for mount in spec.mounts if isinstance(mount, VolumeMount)),
+        pid=facts["pid"],
+        restart_count=facts["restart_count"],
+        created_ns=facts["created_ns"],
+        started_ns=facts["started_ns"],
+        finished_ns=facts["finished_ns"],
+        error=facts["error"],
+    )
+
+
+def _container_key(marks: Mapping[str, str]) -> ResourceKey | None:
+    service, number = marks.get(labels.SERVICE), marks.get(labels.CONTAINER_NUMBER, "1")
+    if not service or labels.PROJECT not in marks or not number.isdigit():
+        return None
+    return ResourceKey("container", service, int(number))
+
+
+def _address(name: str, ip: str, networks: Mapping[str, Message]) -> ObservedAddress:
+    network = networks.get(name, {})
+    octets = [int(part) for part in ip.split(".")] if ip else [0, 0, 0, 0]
+    return ObservedAddress(
+        network=name,
+        ipv4=ip,
+        mac="02:42:" + ":".join(f"{octet:02x}" for octet in octets),
+        prefix_length=int(str(network.get("subnet", "/0")).partition("/")[2] or 0),
+        gateway=str(network.get("gateway", "")),
+    )
+
+
+def _networks(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[ObservedNetwork, ...]:
+    found = []
+    for shape in answer["networks"]:
+        spec = codec.decode(NetworkSpec, shape["spec"])
+        marks = dict(spec.labels)
+        key = marks.get(labels.NETWORK)
+        found.append(
+            ObservedNetwork(
+                id=shape["id"],
+                name=spec.name,
+                key=ResourceKey("network", key) if key and labels.PROJECT in marks else None,
+                spec=spec,
+                subnet=shape["subnet"],
+                gateway=shape["gateway"],
+                labels=spec.labels,
+                containers=tuple(c.name for c in containers if _is_on(c, spec.name)),
+                created_ns=shape["created_ns"],
+            )
+        )
+    return tuple(sorted(found, key=lambda network: network.name))
+
+
+def _is_on(container: ObservedContainer, network: str) -> bool:
+    attachments = getattr(container.spec.networking, "attachments", ()) if container.spec else ()
+    return any(attachment.network == network for attachment in attachments)
+
+
+def _volumes(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[ObservedVolume, ...]:
+    found = []
+    for shape in answer["volumes"]:
+        spec = codec.decode(VolumeSpec, shape["spec"])
+        marks = dict(spec.labels)
+        key = marks.get(labels.VOLUME)
+        found.append(
+            ObservedVolume(
+                name=spec.name,
+                key=ResourceKey("volume", key) if key and labels.PROJECT in marks else None,
+                spec=spec,
+                labels=spec.labels,
+                mountpoint=shape["mountpoint"],
+                used_by=tuple(c.name for c in containers if spec.name in c.volumes),
+                created_ns=shape["created_ns"],
+            )
+        )
+    return tuple(sorted(found, key=lambda volume: volume.name))
+

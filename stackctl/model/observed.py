@@ -1,0 +1,111 @@
+"""What an engine sees. All live things that claim a key are kept; choosing among them is the reconciler's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stackctl.model.container import ContainerSpec
+from stackctl.model.health import Health
+from stackctl.model.key import ResourceKey
+from stackctl.model.network import NetworkSpec
+from stackctl.model.volume import VolumeSpec
+
+ContainerState = Literal["created", "running", "restarting", "paused", "exited"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedPort:
+    """A port as it is published now; ``host_ip`` "" means every address."""
+
+    host_ip: str
+    host_port: int
+    container_port: int
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedAddress:
+    """A container's place on one network, by the network's real name."""
+
+    network: str
+    ipv4: str
+    mac: str
+    prefix_length: int
+    gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedContainer:
+    """One live container.
+
+    ``key`` is None when its labels claim no service of a stack (a one-off, or not ours to manage).
+    ``spec`` is None when the engine cannot tell it in full; then only ``fingerprint`` (of the spec it was
+    made from, "" if unknown) says whether it is up to date. ``exit_code`` is None unless exited.
+    Times are nanoseconds since the epoch, 0 for never.
+    """
+
+    id: str
+    name: str
+    state: ContainerState
+    key: ResourceKey | None = None
+    spec: ContainerSpec | None = None
+    fingerprint: str = ""
+    health: Health = "none"
+    exit_code: int | None = None
+    is_oneoff: bool = False
+    image_ref: str = ""
+    image_id: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    networks: tuple[ObservedAddress, ...] = ()
+    ports: tuple[ObservedPort, ...] = ()
+    volumes: tuple[str, ...] = ()
+    pid: int = 0
+    restart_count: int = 0
+    created_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    error: str = ""
+
+    def label(self, key: str) -> str:
+        """Return the label's value, "" when it is not there."""
+        return dict(self.labels).get(key, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedNetwork:
+    """One live network. ``containers`` are the names of all containers on it, ours or not."""
+
+    id: str
+    name: str
+    key: ResourceKey | None = None
+    spec: NetworkSpec | None = None
+    subnet: str = ""
+    gateway: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    containers: tuple[str, ...] = ()
+    created_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedVolume:
+    """One live volume. ``used_by`` are the names of all containers that mount it."""
+
+    name: str
+    key: ResourceKey | None = None
+    spec: VolumeSpec | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    mountpoint: str = ""
+    used_by: tuple[str, ...] = ()
+    created_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything that carries the stack's label, and whatever has a name the stack wants."""
+
+    stack: str
+    containers: tuple[ObservedContainer, ...] = ()
+    networks: tuple[ObservedNetwork, ...] = ()
+    volumes: tuple[ObservedVolume, ...] = ()
+    fingerprint: str = field(default="", compare=False)

@@ -1,0 +1,133 @@
+"""Actions: the closed list of things a plan can do to the world.
+
+Each names its target by its deterministic name. ``expect_id`` is the id that the plan believes the
+name has, "" for a thing the plan itself creates; an engine refuses with Conflict when it has another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
+from stackctl.model.network import NetworkSpec
+from stackctl.model.stack import Condition
+from stackctl.model.volume import VolumeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNetwork:
+    """The network exists with this specification."""
+
+    spec: NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """No network has this name."""
+
+    name: str
+    expect_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVolume:
+    """The volume exists; one that is there already keeps its content."""
+
+    spec: VolumeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVolume:
+    """No volume has this name. Destroys data."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """A container exists with this specification, not started; ``spec.name`` may be temporary."""
+
+    spec: ContainerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """The container runs. ``needs_exit`` is not part of it: readiness is awaited by AwaitCondition."""
+
+    name: str
+    expect_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """The container does not run: stop signal, then after ``grace_s`` seconds SIGKILL. Not restarted by policy."""
+
+    name: str
+    expect_id: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """The signal, by name, was sent to the container's first process."""
+
+    name: str
+    expect_id: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """No container has this name; it must not run. Its anonymous volumes stay."""
+
+    name: str
+    expect_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameContainer:
+    """The container that was ``name`` is ``new_name``."""
+
+    name: str
+    new_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateContainer:
+    """Limits and restart policy are these; the container was not restarted."""
+
+    name: str
+    expect_id: str
+    limits: Limits
+    restart: RestartPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitCondition:
+    """Every named container fulfils the condition.
+
+    ``service_started``: runs. ``service_healthy``: reported healthy (runs, where it has no check).
+    ``service_completed_successfully``: exited 0. Fails at once when it can no longer happen.
+    ``timeout_s`` 0 waits without bound.
+    """
+
+    names: tuple[str, ...]
+    condition: Condition
+    timeout_s: float = 0.0
+
+
+Action: TypeAlias = (
+    CreateNetwork
+    | RemoveNetwork
+    | CreateVolume
+    | RemoveVolume
+    | CreateContainer
+    | StartContainer
+    | StopContainer
+    | KillContainer
+    | RemoveContainer
+    | RenameContainer
+    | UpdateContainer
+    | AwaitCondition
+)

@@ -1,0 +1,76 @@
+"""The Engine protocol: what the reconciler asks of whatever runs containers.
+
+Vocabulary: an engine holds containers, networks and volumes, each under a unique *name*; *resolving* an
+image reference finds the configuration digest it stands for here and now; a *snapshot* is what the
+engine sees of one stack; *performing* an action makes the world as the action says.
+
+Every implementation passes ``tests/engines``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stackctl.model.image import ResolvedImage
+from stackctl.model.observed import Observed
+from stackctl.reconcile.action import Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What an engine can do; all that the planner knows about it.
+
+    ``live_fields`` are the ContainerSpec fields that UpdateContainer changes without a restart;
+    ``ignored_fields`` those whose change needs nothing done at all.
+    """
+
+    live_fields: frozenset[str] = frozenset({"limits", "restart"})
+    ignored_fields: frozenset[str] = frozenset()
+    can_rename: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """An image reference as written, and the platform wanted (``linux/arm64``; "" for this machine's)."""
+
+    reference: str
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceNames:
+    """The real names a stack wants to use, whether or not the things carry its label."""
+
+    containers: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+
+
+CancelCheck = Callable[[], bool]
+
+
+class Engine(Protocol):
+    """An engine. Any thread may call any method; several calls may be in flight."""
+
+    def traits(self) -> Traits:
+        """Return what this engine can do; constant for the engine's life."""
+        ...
+
+    def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
+        """Find every image. A request that is missing from the answer was not found here."""
+        ...
+
+    def snapshot(self, stack: str, names: ResourceNames) -> Observed:
+        """Return all that carries the stack's label and all that has one of ``names``, sorted by name."""
+        ...
+
+    def perform(self, action: Action, cancelled: CancelCheck) -> str:
+        """Make the world as ``action`` says; return a short human note, often "".
+
+        Success means the world *is* so, not that this call changed it: repeating is safe. A wait inside ends
+        soon after ``cancelled()`` turns true, with EngineError code ``cancelled``. Raises EngineError;
+        TransientError where trying again may help.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Doing: containers on Linux. Knows nothing of stacks."""

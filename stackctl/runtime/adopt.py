@@ -1,0 +1,137 @@
+"""Taking over what an earlier supervisor left: running containers, half-made ones, and leftovers."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final
+
+from stackctl.runtime import health
+from stackctl.runtime.kernel.process import exit_code, identity
+from stackctl.runtime.log_files import STDERR, STDOUT
+from stackctl.runtime.log_writer import LogWriter
+from stackctl.runtime.record import Container, read_spec
+from stackctl.runtime.state import Facts, Row
+from stackctl.runtime.verbs import exits, remove
+from stackctl.runtime.world import World
+
+_UNKNOWN: Final = 255
+
+
+def adopt_all(world: World, boot: str) -> None:
+    """Bring memory and world together again. Starts nothing: that is the planner's, by the graph."""
+    kept = world.kept.recover()
+    rows = {row.id: row for row in world.store.rows()}
+    died = []
+    for container_id in sorted(os.listdir(world.paths.containers)):
+        container = _adopt(world, container_id, rows.pop(container_id, None), boot, kept)
+        if container is not None:
+            died.append(container)
+    for leftover in rows:
+        world.store.delete(leftover)
+    for name, fd in kept.items():
+        if name.partition("/")[0] not in world.containers:
+            world.kept.drop(name)
+            os.close(fd)
+    world.networks.restore(list(world.containers.values()))
+    for container in died:
+        # Its end was not seen by a supervisor: the restart policy is due now.
+        exits.follow_policy(world, container, container.facts.exit_code or 0)
+    world.cgroups.sweep(world.paths.engine_id, keep={c.id for c in world.containers.values() if c.is_running})
+    for container in world.containers.values():
+        if container.is_running:
+            health.resume(world, container)
+    if os.listdir(world.paths.trash):
+        remove.empty_trash_soon(world)
+
+
+def _adopt(
+    world: World, container_id: str, row: Row | None, boot: str, kept: dict[str, int]
+) -> Container | None:
+    """Take one container in; return it when it died in this boot while nobody watched."""
+    container = _read(world, container_id, row)
+    if container is None:
+        # Half made, half removed, or unreadable: no container.
+        os.rename(world.paths.container(container_id), f"{world.paths.trash}/{container_id}-{time.time_ns()}")
+        world.store.delete(container_id)
+        return None
+    world.add(container)
+    if row is not None and row.boot == boot and container.facts.pid and _reopen(world, container):
+        _take_output(world, container, kept)
+        container.phase = "running"
+        exits.watch(world, container)
+        world.save(container)
+        return None
+    is_same_boot = row is not None and row.boot == boot
+    ran = container.phase in ("starting", "running", "restarting")
+    _take_output(world, container, kept)
+    _settle(world, container, is_same_boot)
+    return container if ran and is_same_boot else None
+
+
+def _read(world: World, container_id: str, row: Row | None) -> Container | None:
+    if row is not None and row.phase in ("creating", "removing"):
+        return None
+    try:
+        with open(f"{world.paths.container(container_id)}/spec.json", "rb") as file:
+            spec, root, revision, created_ns = read_spec(file.read())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    facts = row.facts if row is not None else Facts(created_ns=created_ns)
+    return Container(container_id, spec, root, row.phase if row else "exited", facts, revision)
+
+
+def _reopen(world: World, container: Container) -> bool:
+    """Open the first process anew, if it is still the one we knew."""
+    try:
+        pidfd = os.pidfd_open(container.facts.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        is_same = identity(pidfd) == container.facts.identity
+    except OSError:
+        is_same = False
+    if not is_same:
+        os.close(pidfd)
+        return False
+    container.pidfd = pidfd
+    return True
+
+
+def _take_output(world: World, container: Container, kept: dict[str, int]) -> None:
+    container.logs = LogWriter(f"{world.folder(container)}/log", container.spec.log, world.loop)
+    container.logs.open()
+    for stream in (STDOUT, STDERR):
+        fd = kept.get(f"{container.id}/{stream}", -1)
+        if fd >= 0:
+            container.logs.add(fd, stream)
+    if not container.is_running:
+        return
+    container.stdin_fd = kept.get(f"{container.id}/stdin", -1)
+    container.terminal_fd = kept.get(f"{container.id}/terminal", -1)
+    if container.terminal_fd >= 0:
+        container.logs.add(os.dup(container.terminal_fd), STDOUT)
+
+
+def _settle(world: World, container: Container, is_same_boot: bool) -> None:
+    """Record the end of what ran when we, or the machine, went away."""
+    facts = container.facts
+    ran = container.phase in ("starting", "running", "restarting")
+    if ran and facts.pid:
+        found = world.journal.find(facts.pid, facts.start_ticks) if is_same_boot else None
+        facts.exit_code = exit_code(found.status) if found else _UNKNOWN
+        facts.finished_ns = found.time_ns if found else time.time_ns()
+        facts.error = "" if found else "the machine was restarted" if not is_same_boot else "its end was not seen"
+    if ran:
+        container.phase = "exited" if facts.started_ns else "created"
+    facts.pid = facts.identity = 0
+    facts.ports = []
+    if facts.health == "healthy":
+        facts.health = "unhealthy"
+    if container.logs is not None:
+        container.logs.finish()
+        container.logs.mark_ended()
+        container.logs = None
+    world.save(container)
+
+

@@ -1,0 +1,122 @@
+"""The first process of a container, from clone3 to execve.
+
+Nothing is imported, decoded by a codec not yet loaded, or asked of NSS in here: after the pivot such a
+look-up would read the container's files with the host's rights (CVE-2019-14271 and its class). A failure
+is a number and a name through a pipe; the parent finds the words.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import NoReturn
+
+from stackctl.runtime.init import become, paths, rootfs, terminal
+from stackctl.runtime.init.plan import Bind, InitPlan
+from stackctl.runtime.kernel import libc
+
+FAILED = 127
+
+
+def run(plan: InitPlan) -> NoReturn:
+    """Become the container, or report why not and exit."""
+    progress = become.Progress(plan.process.error_fd)
+    try:
+        _start(plan, progress)
+        root = _build_root(plan, progress)
+        slave = _open_terminal(plan, progress, root)
+        _finish_root(plan, progress, root)
+        _wait_for_network(plan, progress)
+        become.become_and_exec(plan.process, progress, slave)
+    except BaseException as error:
+        progress.report(error)
+    finally:
+        os._exit(FAILED)
+
+
+def reset_signals() -> None:
+    """Give every signal its default action again: Python ignores SIGPIPE, and we block some."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _start(plan: InitPlan, progress: become.Progress) -> None:
+    # Threat: until execve this process is a copy of the supervisor; another in the same pid namespace
+    # must not trace it (CVE-2016-9962).
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    reset_signals()
+    os.setsid()
+    os.umask(0)
+    progress.enter("cgroup")
+    become.join_cgroups(plan.process)
+    # Order: after joining, so that the namespace's root is the container's own cgroup.
+    libc.unshare(libc.CLONE_NEWCGROUP)
+    progress.enter("network")
+    if plan.network_pidfd >= 0:
+        libc.setns(plan.network_pidfd, libc.CLONE_NEWNET)
+    libc.join_new_session_keyring()
+
+
+def _build_root(plan: InitPlan, progress: become.Progress) -> int:
+    progress.enter("root file system")
+    rootfs.stop_propagation()
+    root = rootfs.mount_overlay(plan.root, plan.mountpoint)
+    for item in plan.host_binds:
+        rootfs.bind(root, item)
+    progress.enter("proc, sys and dev")
+    rootfs.mount_proc(root)
+    # Order: sysctls before anything of the user's is mounted that could redirect the write (CVE-2025-52881).
+    progress.enter("sysctl")
+    for path, value in plan.sysctls:
+        paths.write_file(root, path, value)
+    progress.enter("proc, sys and dev")
+    rootfs.mount_dev(root, plan)
+    rootfs.mount_sys(root, plan)
+    progress.enter("mount")
+    _mount_what_was_asked(plan, root)
+    return root
+
+
+def _mount_what_was_asked(plan: InitPlan, root: int) -> None:
+    forbidden = rootfs.kernel_devices(root)
+    for item in (*plan.mounts, *plan.etc_binds):
+        if isinstance(item, Bind):
+            rootfs.bind(root, item, forbidden)
+        else:
+            rootfs.mount_tmpfs(root, item, forbidden)
+
+
+def _open_terminal(plan: InitPlan, progress: become.Progress, root: int) -> int:
+    if not plan.process.has_terminal:
+        return -1
+    progress.enter("terminal")
+    slave = terminal.open_terminal(root, plan.process.channel_fd)
+    terminal.show_console(root, slave)
+    terminal.make_controlling(slave)
+    return slave
+
+
+def _finish_root(plan: InitPlan, progress: become.Progress, root: int) -> None:
+    progress.enter("working directory")
+    os.close(paths.make_directory(root, plan.process.working_dir or b"/"))
+    progress.enter("resource limit")
+    become.apply_limits(plan.process, root)
+    progress.enter("masks")
+    rootfs.hide(root, plan.masked, plan.read_only)
+    if plan.is_root_read_only:
+        rootfs.make_root_read_only(root)
+    progress.enter("pivot")
+    rootfs.pivot(root)
+    os.close(root)
+    progress.enter("host name")
+    libc.sethostname(plan.hostname)
+    if plan.domainname:
+        libc.setdomainname(plan.domainname)
+
+
+def _wait_for_network(plan: InitPlan, progress: become.Progress) -> None:
+    # The parent wires the network while we mount; it sends one byte when all is there, and closes if it failed.
+    progress.enter("network")
+    if os.read(plan.process.channel_fd, 1) != b"g":
+        raise OSError(104, "the supervisor went away", b"")

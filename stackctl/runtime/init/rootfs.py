@@ -1,0 +1,217 @@
+"""The container's file systems, up to the moment it becomes the root."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from stackctl.runtime.init import paths, seed
+from stackctl.runtime.init.plan import Bind, InitPlan, OverlayMount, Tmpfs
+from stackctl.runtime.kernel import libc
+
+_PAGE: Final = 4096
+_SAFE: Final = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
+_DEV_LINKS: Final = (
+    (b"/proc/self/fd", b"fd"),
+    (b"/proc/self/fd/0", b"stdin"),
+    (b"/proc/self/fd/1", b"stdout"),
+    (b"/proc/self/fd/2", b"stderr"),
+    (b"pts/ptmx", b"ptmx"),
+    (b"/proc/kcore", b"core"),
+)
+
+
+def stop_propagation() -> None:
+    """Receive unmounts from the host, send it nothing."""
+    # State: our own mount namespace, still a copy of the host's tree, shared as the host has it.
+    # Threat: a mount made below would appear on the host. Private would pin mounts the host removes.
+    # Order: before any mount. Source: mount_namespaces(7).
+    libc.mount(b"", b"/", b"", libc.MS_REC | libc.MS_SLAVE)
+
+
+def mount_overlay(overlay: OverlayMount, mountpoint: bytes) -> int:
+    """Mount the layers at ``mountpoint`` and return a descriptor of the new root directory."""
+    # Layer names are relative to their folder, as the kernel cuts the option text at one page.
+    os.chdir(overlay.layer_parent)
+    lower = b":".join(reversed(overlay.layers))
+    data = b"lowerdir=%s,upperdir=%s,workdir=%s" % (lower, _escape(overlay.upper), _escape(overlay.work))
+    if len(data) >= _PAGE:
+        raise OSError(7, "too many layers for one overlay", overlay.layer_parent)
+    libc.mount(b"overlay", mountpoint, b"overlay", 0, data)
+    os.chdir(b"/")
+    return os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _escape(path: bytes) -> bytes:
+    return path.replace(b"\\", b"\\\\").replace(b",", b"\\,")
+
+
+def mount_proc(root: int) -> None:
+    """Mount /proc of the new pid namespace."""
+    _mount_at(root, b"/proc", b"proc", _SAFE)
+
+
+def mount_dev(root: int, plan: InitPlan) -> None:
+    """Mount /dev with its nodes, links, /dev/pts, /dev/shm and /dev/mqueue."""
+    _mount_at(
+        root, b"/dev", b"tmpfs", libc.MS_NOSUID | libc.MS_STRICTATIME, b"mode=755,size=65536k"
+    )
+    dev = paths.open_in_root(root, b"/dev", os.O_RDONLY | os.O_DIRECTORY)
+    for node in plan.devices:
+        _make_node(root, dev, node.path, node.mode, os.makedev(node.major, node.minor))
+        if node.uid or node.gid:
+            os.chown(node.path, node.uid, node.gid, dir_fd=dev, follow_symlinks=False)
+    for destination, name in _DEV_LINKS:
+        os.symlink(destination, name, dir_fd=dev)
+    os.close(dev)
+    pts = b"newinstance,ptmxmode=0666,mode=0620,gid=5"
+    _mount_at(root, b"/dev/pts", b"devpts", libc.MS_NOSUID | libc.MS_NOEXEC, pts)
+    if plan.shares_host_ipc:
+        bind(root, Bind(b"/dev/shm", b"/dev/shm", False))
+        return
+    _mount_at(root, b"/dev/shm", b"tmpfs", _SAFE, b"mode=1777,size=%d" % plan.shm_bytes)
+    _mount_at(root, b"/dev/mqueue", b"mqueue", _SAFE)
+
+
+def _make_node(root: int, dev: int, path: bytes, mode: int, device: int) -> None:
+    folder, _, name = path.rpartition(b"/")
+    parent = paths.make_directory(root, b"/dev/" + folder) if folder else dev
+    try:
+        os.mknod(name, mode, device, dir_fd=parent)
+        os.chmod(name, mode & 0o7777, dir_fd=parent)
+    finally:
+        if folder:
+            os.close(parent)
+
+
+def mount_sys(root: int, plan: InitPlan) -> None:
+    """Mount /sys and the cgroup file systems, read-only but for a privileged container."""
+    read_only = 0 if plan.is_privileged else libc.MS_RDONLY
+    _mount_at(root, b"/sys", b"sysfs", _SAFE | read_only)
+    if plan.cgroup_is_v2:
+        _mount_at(root, b"/sys/fs/cgroup", b"cgroup2", _SAFE | libc.MS_RELATIME | read_only)
+        return
+    if not plan.cgroup_binds:
+        return
+    _mount_at(root, b"/sys/fs/cgroup", b"tmpfs", _SAFE, b"mode=755,size=64k")
+    for source, name in plan.cgroup_binds:
+        bind(root, Bind(source, b"/sys/fs/cgroup/" + name, not plan.is_privileged))
+    if read_only:
+        target = paths.open_in_root(root, b"/sys/fs/cgroup")
+        libc.mount_setattr(target, set_attributes=libc.MOUNT_ATTR_RDONLY)
+        os.close(target)
+
+
+def _mount_at(root: int, path: bytes, kind: bytes, flags: int, data: bytes = b"") -> None:
+    target = paths.make_directory(root, path)
+    try:
+        libc.mount(kind, paths.through_proc(target), kind, flags, data)
+    finally:
+        os.close(target)
+
+
+def mount_tmpfs(root: int, item: Tmpfs, forbidden: frozenset[int]) -> None:
+    """Mount an empty tmpfs for the user."""
+    target = paths.make_directory(root, item.target)
+    _refuse(target, item.target, forbidden)
+    os.close(target)
+    _mount_at(root, item.target, b"tmpfs", item.flags, item.data)
+
+
+def bind(root: int, item: Bind, forbidden: frozenset[int] = frozenset()) -> None:
+    """Attach a copy of a host path's mount tree at the target, whose mountpoint is made if missing.
+
+    ``forbidden`` are devices, as ``kernel_devices`` returns them, that nothing may be mounted over.
+    """
+    source = item.source_fd
+    if source < 0:
+        source = libc.open_tree(-100, item.source, libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
+    is_directory = paths.is_directory(source)
+    make = paths.make_directory if is_directory else paths.make_file
+    target = make(root, item.target)
+    _refuse(target, item.target, forbidden)
+    if item.seed_from_image and is_directory:
+        seed.fill_if_empty(source, root, item.target)
+    if item.is_read_only:
+        libc.mount_setattr(source, set_attributes=libc.MOUNT_ATTR_RDONLY, is_recursive=True)
+    libc.mount_setattr(source, propagation=item.propagation or libc.MS_PRIVATE, is_recursive=True)
+    libc.move_mount(source, target)
+    os.close(source)
+    os.close(target)
+
+
+def kernel_devices(root: int) -> frozenset[int]:
+    """Return the device numbers of /proc and /sys of the new root."""
+    devices = set()
+    for name in (b"/proc", b"/sys"):
+        fd = paths.open_in_root(root, name)
+        devices.add(os.fstat(fd).st_dev)
+        os.close(fd)
+    return frozenset(devices)
+
+
+def _refuse(target: int, path: bytes, forbidden: frozenset[int]) -> None:
+    # Threat: a volume over /proc fakes what we and the container trust (CVE-2019-16884), also when the image
+    # makes the target a link into /proc. The device of what was really opened cannot be faked.
+    if os.fstat(target).st_dev in forbidden:
+        raise OSError(1, "nothing may be mounted over /proc or /sys", path)
+
+
+def hide(root: int, masked: tuple[bytes, ...], read_only: tuple[bytes, ...]) -> None:
+    """Cover paths with nothing, and make others read-only."""
+    null = os.open(b"/dev/null", os.O_PATH | os.O_CLOEXEC)
+    # Threat: a container that made its own /dev/null a link had the mask bound elsewhere (CVE-2025-31133):
+    # the host's is opened, and checked to be the device.
+    status = os.fstat(null)
+    if status.st_rdev != os.makedev(1, 3):
+        raise OSError(22, "is not the null device", "/dev/null")
+    for path in masked:
+        _mask(root, path, null)
+    for path in read_only:
+        _make_read_only(root, path)
+    os.close(null)
+
+
+def _mask(root: int, path: bytes, null: int) -> None:
+    try:
+        target = paths.open_in_root(root, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if paths.is_directory(target):
+        flags = libc.MS_RDONLY | _SAFE
+        libc.mount(b"tmpfs", paths.through_proc(target), b"tmpfs", flags, b"size=0k,nr_inodes=1")
+    else:
+        cover = libc.open_tree(null, b"", libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH)
+        libc.move_mount(cover, target)
+        os.close(cover)
+    os.close(target)
+
+
+def _make_read_only(root: int, path: bytes) -> None:
+    try:
+        target = paths.open_in_root(root, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    flags = libc.OPEN_TREE_CLONE | libc.AT_EMPTY_PATH | libc.AT_RECURSIVE
+    copy = libc.open_tree(target, b"", flags)
+    libc.mount_setattr(copy, set_attributes=libc.MOUNT_ATTR_RDONLY, is_recursive=True)
+    libc.move_mount(copy, target)
+    os.close(copy)
+    os.close(target)
+
+
+def make_root_read_only(root: int) -> None:
+    """Make the root mount itself, not what is mounted on it, read-only."""
+    libc.mount_setattr(root, set_attributes=libc.MOUNT_ATTR_RDONLY)
+
+
+def pivot(root: int) -> None:
+    """Make ``root`` the root, and let go of the host's tree."""
+    # State: root is a mount of ours, and nothing of the host's is needed by name any more.
+    # Threat: with chroot alone the host's tree stays reachable (chroot(2), "escape").
+    # Order: fchdir first, so that "." is both the new root and the place the old one is put at and taken from.
+    # Source: pivot_root(2), 'pivot_root(".", ".")'.
+    os.fchdir(root)
+    libc.pivot_root(b".", b".")
+    libc.umount(b".", libc.MNT_DETACH)
+    os.chdir(b"/")

@@ -1,0 +1,79 @@
+"""Descriptors that must outlive the supervisor, put where the keeper holds them.
+
+The keeper holds both ends of a socket pair and never reads. A descriptor sent into one end lies in the
+queue until a new supervisor reads it out of the other, and sends it again.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Final
+
+_QUEUE_BYTES: Final = 16 << 20
+_SO_SNDBUFFORCE: Final = 32
+_SLACK: Final = 32
+
+
+class KeptDescriptors:
+    """Named descriptors in the keeper's queue. Ours stay open beside the kept copies."""
+
+    def __init__(self, sending_fd: int, receiving_fd: int) -> None:
+        self._sending = socket.socket(fileno=sending_fd)
+        self._receiving = socket.socket(fileno=receiving_fd)
+        for end in (self._sending, self._receiving):
+            end.setblocking(False)
+        self._sending.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _QUEUE_BYTES)
+        self._kept: dict[str, int] = {}
+        self._dropped = 0
+
+    def recover(self) -> dict[str, int]:
+        """Take over what an earlier supervisor kept; return name -> descriptor, now ours and kept again."""
+        found: dict[str, int] = {}
+        while True:
+            try:
+                name, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
+            except BlockingIOError:
+                break
+            if fds:
+                found[name.decode()] = fds[0]
+        for name, fd in found.items():
+            self.keep(name, fd)
+        return found
+
+    def keep(self, name: str, fd: int) -> None:
+        """Keep a copy of ``fd`` under ``name``. ``fd`` must stay open until ``drop``."""
+        self._send(name, fd)
+        self._kept[name] = fd
+
+    def drop(self, name: str) -> None:
+        """No longer keep ``name``; harmless when it is not kept. The copy goes with the next clean-up."""
+        if self._kept.pop(name, None) is None:
+            return
+        self._dropped += 1
+        if self._dropped > len(self._kept) + _SLACK:
+            self._clean_up()
+
+    def close(self) -> None:
+        """Forget our ends; what is kept stays with the keeper."""
+        self._sending.detach()
+        self._receiving.detach()
+
+    def _send(self, name: str, fd: int) -> None:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))
+        self._sending.sendmsg([name.encode()], [rights])
+
+    def _clean_up(self) -> None:
+        # Order: the live ones are sent again before the old queue is emptied, so that dying in between
+        # loses nothing; a name that is found twice is the same descriptor.
+        stale = len(self._kept) + self._dropped
+        for name, fd in self._kept.items():
+            self._send(name, fd)
+        for _ in range(stale):
+            try:
+                _, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
+            except BlockingIOError:
+                break
+            for fd in fds:
+                socket.close(fd)
+        self._dropped = 0

@@ -1,0 +1,138 @@
+"""Draining a container's output to disk, without copying it through Python."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from stackctl.model.container import LogPolicy
+from stackctl.runtime.log_files import ENDED, RECORD, numbers
+
+PIPE_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 16
+_SPLICE_FLAGS: Final = 0x01 | 0x02  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+
+
+class _Watcher(Protocol):
+    def register(self, fd: int, callback: Callable[[], None]) -> None: ...
+    def unregister(self, fd: int) -> None: ...
+
+
+class LogWriter:
+    """Writes what comes out of the given descriptors into ``folder``, capped by ``policy``.
+
+    A descriptor is a pipe (spliced) or a terminal's master (read and written). It belongs to the writer and
+    is closed at its end of file or by ``finish``.
+    """
+
+    def __init__(self, folder: str, policy: LogPolicy, loop: _Watcher) -> None:
+        self._folder = folder
+        self._policy = policy
+        self._loop = loop
+        self._streams: dict[int, int] = {}
+        self._number = 0
+        self._log = self._index = -1
+        self._offset = 0
+
+    def open(self) -> None:
+        """Go on at the end of the newest file. Raises OSError."""
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._folder}/{ENDED}")
+        self._number = max(numbers(self._folder), default=0)
+        self._open_files()
+
+    def add(self, fd: int, stream: int) -> None:
+        """Drain ``fd`` from now on."""
+        os.set_blocking(fd, False)
+        self._streams[fd] = stream
+        self._loop.register(fd, lambda: self._on_readable(fd))
+
+    def finish(self) -> None:
+        """Take what is left in the descriptors, close everything. Nothing can write into them any more."""
+        for fd in list(self._streams):
+            while self._drain(fd) > 0:
+                pass
+            self._close(fd)
+        self.close()
+
+    def mark_ended(self) -> None:
+        """Tell readers that follow that no more will come."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(f"{self._folder}/{ENDED}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def close(self) -> None:
+        """Close the files; descriptors still being drained are let go of."""
+        for fd in list(self._streams):
+            self._close(fd)
+        for fd in (self._log, self._index):
+            if fd >= 0:
+                os.close(fd)
+        self._log = self._index = -1
+
+    def _on_readable(self, fd: int) -> None:
+        if self._drain(fd) == 0:
+            self._close(fd)
+
+    def _drain(self, fd: int) -> int:
+        """Move one piece; return its size, 0 at the end of the stream, -1 when there is nothing now."""
+        try:
+            count = self._move(fd)
+        except BlockingIOError:
+            return -1
+        except OSError as error:
+            if error.errno == errno.EIO:  # the last slave of a terminal was closed
+                return 0
+            return self._lose(fd, error)
+        if count:
+            self._offset += count
+            os.write(self._index, RECORD.pack(time.time_ns(), self._streams[fd], self._offset))
+            if self._offset >= self._policy.max_bytes:
+                self._rotate()
+        return count
+
+    def _move(self, fd: int) -> int:
+        try:
+            return os.splice(fd, self._log, PIPE_BYTES, offset_dst=self._offset, flags=_SPLICE_FLAGS)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        # EINVAL: a terminal, or a file system that cannot splice.
+        data = os.read(fd, _READ_BYTES)
+        return os.pwrite(self._log, data, self._offset) if data else 0
+
+    def _lose(self, fd: int, error: OSError) -> int:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise error
+        # A full disk must not stop the container: what does not fit is lost.
+        try:
+            return len(os.read(fd, _READ_BYTES))
+        except BlockingIOError:
+            return -1
+
+    def _rotate(self) -> None:
+        os.close(self._log)
+        os.close(self._index)
+        self._number += 1
+        for old in numbers(self._folder):
+            if old <= self._number - self._policy.max_files:
+                for suffix in ("log", "idx"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{self._folder}/{old}.{suffix}")
+        self._open_files()
+
+    def _open_files(self) -> None:
+        # Not O_APPEND: splice refuses such files.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._log = os.open(f"{self._folder}/{self._number}.log", flags, 0o600)
+        self._index = os.open(f"{self._folder}/{self._number}.idx", flags | os.O_APPEND, 0o600)
+        self._offset = os.fstat(self._log).st_size
+
+    def _close(self, fd: int) -> None:
+        self._loop.unregister(fd)
+        self._streams.pop(fd, None)
+        os.close(fd)

@@ -1,0 +1,117 @@
+"""Making processes in containers: descriptors and plans in, a child out, the report of its start back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from stackctl.errors import ContainerError
+from stackctl.runtime.init.plan import STAGES
+from stackctl.runtime.loop import Loop
+
+_HEADER: Final = struct.Struct("<BH")
+_NO_SUCH_FILE: Final = 2
+_PERMISSION: Final = 13
+_EXEC_FORMAT: Final = 8
+
+
+@dataclass(slots=True)
+class Report:
+    """The two descriptors by which a child tells how its start went: the error pipe and the channel."""
+
+    error_read: int
+    error_write: int
+    channel: socket.socket
+    child_channel: socket.socket
+
+    @classmethod
+    def open(cls) -> Report:
+        """Make both. Raises OSError."""
+        error_read, error_write = os.pipe2(os.O_CLOEXEC)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        return cls(error_read, error_write, ours, theirs)
+
+    def close_child_ends(self) -> None:
+        """Close what the child has its own copies of; needed for the end of file that means success."""
+        os.close(self.error_write)
+        self.child_channel.close()
+
+    def close(self) -> None:
+        """Close our ends."""
+        os.close(self.error_read)
+        self.channel.close()
+
+    def take_terminal(self) -> int:
+        """Return the terminal's master that the child sent, -1 for none."""
+        self.channel.setblocking(False)
+        try:
+            _, fds, _, _ = socket.recv_fds(self.channel, 1, 1)
+        except BlockingIOError:
+            return -1
+        return fds[0] if fds else -1
+
+    def release(self) -> None:
+        """Let the child go on to execute: its network is ready."""
+        self.channel.send(b"g")
+
+
+def when_started(loop: Loop, report: Report, done: Callable[[bytes], None]) -> Callable[[], None]:
+    """Call ``done`` once: with b"" when the child has executed, else with its report.
+
+    Returns a function that looks now, and waits for it if need be.
+    """
+
+    def on_readable() -> None:
+        data = os.read(report.error_read, 4096)
+        loop.unregister(report.error_read)
+        done(data)
+
+    loop.register(report.error_read, on_readable)
+    return on_readable
+
+
+def failure(report: bytes, what: str, argv0: str) -> ContainerError:
+    """Turn a child's report into the error a user can act on."""
+    stage, number = _HEADER.unpack_from(report)
+    detail = report[_HEADER.size :].decode("utf-8", "replace")
+    name = STAGES[stage] if stage < len(STAGES) else "start"
+    if name == "exec":
+        return _exec_failure(number, what, argv0)
+    if name == "user":
+        return ContainerError(f"{what}: {detail or os.strerror(number)}", code="user-not-found")
+    reason = os.strerror(number) if number else "failed"
+    subject = f" {detail}" if detail else ""
+    return ContainerError(f"{what}: {name}:{subject}: {reason}" if number else f"{what}: {name}:{subject}",
+                          code="container-start")
+
+
+def _exec_failure(number: int, what: str, argv0: str) -> ContainerError:
+    if number == _NO_SUCH_FILE:
+        return ContainerError(
+            f"{what}: command not found in the image: {argv0}",
+            code="command-not-found",
+            hint="check command and entrypoint, and that the image holds the program and its interpreter",
+        )
+    if number == _PERMISSION:
+        return ContainerError(f"{what}: command is not executable: {argv0}", code="command-not-executable")
+    if number == _EXEC_FORMAT:
+        return ContainerError(
+            f"{what}: command has no format this machine can execute: {argv0}",
+            code="command-wrong-format",
+            hint="the image may be for another architecture, or a script may lack its #! line",
+        )
+    return ContainerError(f"{what}: {argv0}: {os.strerror(number)}", code="container-start")
+
+
+def calm_collector() -> None:
+    """Keep the garbage collector from touching, and so copying, every page of ours in each child."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+

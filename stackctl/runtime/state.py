@@ -1,0 +1,101 @@
+"""The supervisor's index of containers in SQLite. Each container's ``spec.json`` is the truth about what
+it should be; a row here says what became of it. Rows are written before each irreversible step (intent)
+and after it (fact).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+SCHEMA_VERSION: Final = 1
+Phase = Literal["creating", "created", "starting", "running", "restarting", "exited", "removing"]
+
+_SCHEMA: Final = """
+CREATE TABLE container (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  phase TEXT NOT NULL,
+  boot TEXT NOT NULL,
+  facts TEXT NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of one container besides its specification; times in nanoseconds since the epoch.
+
+    ``pid`` and ``identity`` (see ``kernel.process``) name its first process, ``start_ticks`` its journal
+    entry. ``addresses`` maps networks to IPv4 addresses, ``ports`` lists (host_ip, host_port,
+    container_port, protocol). ``is_wanted``: to be started again when the policy says so.
+    """
+
+    created_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    pid: int = 0
+    identity: int = 0
+    start_ticks: int = 0
+    exit_code: int | None = None
+    error: str = ""
+    oom_killed: bool = False
+    is_wanted: bool = False
+    was_stopped: bool = False
+    restart_count: int = 0
+    addresses: dict[str, str] = field(default_factory=dict)
+    ports: list[tuple[str, int, int, str]] = field(default_factory=list)
+    dns_port: int = 0
+    health: str = "none"
+    health_log: list[dict[str, object]] = field(default_factory=list)
+    health_failures: int = 0
+
+
+class Row:
+    """One row: identity, name, phase, the boot it was written in, and the facts."""
+
+    __slots__ = ("boot", "facts", "id", "name", "phase")
+
+    def __init__(self, container_id: str, name: str, phase: Phase, boot: str, facts: Facts) -> None:
+        self.id, self.name, self.phase, self.boot, self.facts = container_id, name, phase, boot, facts
+
+
+class StateStore:
+    """Rows by container id."""
+
+    def __init__(self, path: str, boot: str) -> None:
+        self._boot = boot
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+    def save(self, container_id: str, name: str, phase: Phase, facts: Facts) -> None:
+        """Insert or replace a row. Raises sqlite3.Error."""
+        shape = {key: getattr(facts, key) for key in Facts.__slots__}
+        self._db.execute(
+            "INSERT OR REPLACE INTO container VALUES (?, ?, ?, ?, ?)",
+            (container_id, name, phase, self._boot, json.dumps(shape, separators=(",", ":"))),
+        )
+
+    def delete(self, container_id: str) -> None:
+        """Delete a row; harmless when there is none."""
+        self._db.execute("DELETE FROM container WHERE id = ?", (container_id,))
+
+    def rows(self) -> list[Row]:
+        """Return every readable row, in the order of creation; unreadable ones are left out."""
+        found = []
+        for container_id, name, phase, boot, text in self._db.execute("SELECT * FROM container ORDER BY rowid"):
+            try:
+                found.append(Row(container_id, name, phase, boot, Facts(**json.loads(text))))
+            except (ValueError, TypeError):
+                continue
+        return found
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()

@@ -1,0 +1,282 @@
+"""What the daemon may ask of the supervisor: one function an operation, listed in ``OPERATIONS``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from stackctl.errors import ContainerError, EngineError, StackctlError
+from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
+from stackctl.model.network import NetworkSpec
+from stackctl.model.root import HostRoot, OverlayRoot
+from stackctl.model.volume import VolumeSpec
+from stackctl.runtime.record import Container
+from stackctl.runtime.verbs import create, enter, remove, rename, start, stop
+from stackctl.runtime.waiting import Wait
+from stackctl.runtime.world import World
+from stackctl.wire import codec
+
+Message = dict[str, Any]
+
+
+class Reply(Protocol):
+    """How an operation answers: once, now or later."""
+
+    def ok(self, result: Message | None = None, fds: tuple[int, ...] = ()) -> None: ...
+    def fail(self, error: Exception) -> None: ...
+    def event(self, result: Message, fds: tuple[int, ...] = ()) -> None: ...
+    def when_abandoned(self, callback: Callable[[], None]) -> None: ...
+
+
+Operation = Callable[[World, Message, tuple[int, ...], Reply], None]
+
+
+def facts_of(container: Container) -> Message:
+    """Return what is known of a container, without its specification (that is in its ``spec.json``)."""
+    facts = container.facts
+    return {
+        "id": container.id,
+        "name": container.name,
+        "revision": container.revision,
+        "phase": container.phase,
+        "pid": facts.pid,
+        "exit_code": facts.exit_code,
+        "error": facts.error,
+        "oom_killed": facts.oom_killed,
+        "health": facts.health,
+        "health_log": facts.health_log,
+        "health_failures": facts.health_failures,
+        "restart_count": facts.restart_count,
+        "created_ns": facts.created_ns,
+        "started_ns": facts.started_ns,
+        "finished_ns": facts.finished_ns,
+        "addresses": facts.addresses,
+        "ports": facts.ports,
+    }
+
+
+def _report_to(reply: Reply, result: Callable[[], Message] = dict) -> Callable[[Exception | None], None]:
+    def done(error: Exception | None) -> None:
+        if error is None:
+            reply.ok(result())
+        else:
+            reply.fail(error)
+
+    return done
+
+
+def _status(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    running = sum(1 for container in world.containers.values() if container.is_running)
+    reply.ok({
+        "pid": os.getpid(),
+        "running": running,
+        "total": len(world.containers),
+        "notices": world.networks.notices() + world.cgroups.notices(),
+    })
+
+
+def _list(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    reply.ok({
+        "containers": [facts_of(container) for container in world.containers.values()],
+        "networks": [world.networks.describe(network) for network in world.networks.all()],
+        "volumes": [
+            {"spec": codec.encode(v.spec), "mountpoint": v.mountpoint, "created_ns": v.created_ns}
+            for v in world.volumes.all()
+        ],
+    })
+
+
+def _create(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    spec = codec.decode(ContainerSpec, message["spec"])
+    root = codec.decode_union(OverlayRoot | HostRoot, message["root"])
+    reply.ok({"id": create.create(world, spec, root).id})
+
+
+def _start(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    container = world.find(message["name"])
+    start.start(world, container, _report_to(reply, lambda: {"id": container.id}))
+
+
+def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    container = world.find(message["name"])
+    grace = message.get("grace_s")
+    stop.stop(world, container, container.spec.stop_grace_s if grace is None else grace, _report_to(reply))
+
+
+def _kill(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    stop.kill(world.find(message["name"]), message["signal"])
+    reply.ok()
+
+
+def _remove(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    container = world.find(message["name"])
+
+    def stopped(error: Exception | None = None) -> None:
+        try:
+            if error is not None:
+                raise error
+            remove.remove(world, container)
+        except StackctlError as problem:
+            reply.fail(problem)
+            return
+        reply.ok()
+
+    if message.get("force"):
+        stop.stop(world, container, 0, stopped)
+        return
+    stopped()
+
+
+def _rename(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    rename.rename(world, world.find(message["name"]), message["new_name"])
+    reply.ok()
+
+
+def _update(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    container = world.find(message["name"])
+    limits = codec.decode(Limits, message["limits"])
+    restart = codec.decode(RestartPolicy, message["restart"])
+    cgroup = world.cgroups.find(world.paths.engine_id, container.id)
+    if container.is_running:
+        world.cgroups.apply_limits(cgroup, limits)
+    container.spec = replace(container.spec, limits=limits, restart=restart)
+    container.revision += 1
+    world.save_spec(container)
+    reply.ok()
+
+
+def _wait(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    """Answer with the exit code once the container has ended (or is gone)."""
+    container = world.find(message["name"])
+    condition = message.get("condition", "not-running")
+
+    def answer() -> None:
+        reply.ok({"exit_code": container.facts.exit_code or 0, "error": container.facts.error})
+
+    if condition == "not-running" and not _is_alive(container):
+        answer()
+        return
+
+    def look(changed: Container) -> None:
+        if changed is not container:
+            return
+        ended = container.phase == "removing" if condition == "removed" else not _is_alive(container)
+        if ended:
+            world.listeners.remove(look)
+            answer()
+
+    world.listeners.append(look)
+    reply.when_abandoned(lambda: world.listeners.remove(look) if look in world.listeners else None)
+
+
+def _is_alive(container: Container) -> bool:
+    return container.phase in ("starting", "running", "restarting")
+
+
+def _await(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    wait = Wait(world, tuple(message["names"]), message["condition"], _report_to(reply))
+    reply.when_abandoned(wait.cancel)
+    wait.begin(message.get("timeout_s", 0))
+
+
+def _events(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    def tell(container: Container) -> None:
+        reply.event(facts_of(container))
+
+    world.listeners.append(tell)
+    reply.when_abandoned(lambda: world.listeners.remove(tell))
+
+
+def _exec(world: World, message: Message, fds: tuple[int, ...], reply: Reply) -> None:
+    container = world.find(message["name"])
+    has_terminal = bool(message.get("tty"))
+    if not has_terminal and len(fds) != 3:
+        raise ContainerError("an exec without a terminal needs three descriptors", code="protocol")
+    request = enter.EnterRequest(
+        argv=tuple(message["argv"]),
+        env=tuple(message.get("env", ())),
+        user=message.get("user", ""),
+        working_dir=message.get("working_dir", ""),
+        has_terminal=has_terminal,
+        is_privileged=bool(message.get("privileged")),
+        descriptors=(-1, -1, -1) if has_terminal else (fds[0], fds[1], fds[2]),
+    )
+
+    def started(entered: enter.Entered | None, error: Exception | None) -> None:
+        if entered is None:
+            reply.fail(error or ContainerError("exec failed"))
+            return
+        if entered.terminal_fd < 0:
+            reply.event({"pid": entered.pid})
+            return
+        # The daemon is the only reader of an exec's terminal: our copy goes once it has its own.
+        reply.event({"pid": entered.pid}, (entered.terminal_fd,))
+        os.close(entered.terminal_fd)
+
+    enter.enter(world, container, request, started, lambda code: reply.ok({"exit_code": code}))
+
+
+def _attach(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    """Hand out what the daemon writes to: a terminal's master, or the write end of stdin."""
+    container = world.find(message["name"])
+    fd = container.terminal_fd if container.spec.tty else container.stdin_fd
+    if fd < 0:
+        reply.ok({"has_input": False})
+        return
+    reply.ok({"has_input": True, "tty": container.spec.tty}, (fd,))
+    if not container.spec.tty and message.get("once"):
+        # From now on the end of the client's input is the end of the container's.
+        world.kept.drop(f"{container.id}/stdin")
+        os.close(container.stdin_fd)
+        container.stdin_fd = -1
+
+
+def _create_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    network = world.networks.create(codec.decode(NetworkSpec, message["spec"]))
+    reply.ok(world.networks.describe(network))
+
+
+def _remove_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    world.networks.remove(message["name"], [c for c in world.containers.values() if c.is_running])
+    reply.ok()
+
+
+def _create_volume(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    volume = world.volumes.create(codec.decode(VolumeSpec, message["spec"]))
+    reply.ok({"mountpoint": volume.mountpoint})
+
+
+def _remove_volume(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    name = message["name"]
+    users = [
+        c.name for c in world.containers.values() if any(getattr(m, "volume", None) == name for m in c.spec.mounts)
+    ]
+    if users:
+        raise EngineError(f"volume {name} is in use by {', '.join(users)}", code="volume-in-use")
+    world.volumes.remove(name)
+    remove.empty_trash_soon(world)
+    reply.ok()
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "status": _status,
+    "list": _list,
+    "create": _create,
+    "start": _start,
+    "stop": _stop,
+    "kill": _kill,
+    "remove": _remove,
+    "rename": _rename,
+    "update": _update,
+    "wait": _wait,
+    "await": _await,
+    "events": _events,
+    "exec": _exec,
+    "attach": _attach,
+    "create-network": _create_network,
+    "remove-network": _remove_network,
+    "create-volume": _create_volume,
+    "remove-volume": _remove_volume,
+}

@@ -1,0 +1,1 @@
+"""What can be done to a container, one verb a file."""

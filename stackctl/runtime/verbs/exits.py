@@ -1,0 +1,135 @@
+"""What happens when a container's first process has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import Final
+
+from stackctl.model.container import RestartPolicy
+from stackctl.runtime import health
+from stackctl.runtime.kernel.process import exit_code, exit_status
+from stackctl.runtime.record import Container
+from stackctl.runtime.world import World
+
+_RETRY_S: Final = 0.001
+_GIVE_UP_S: Final = 2.0
+_UNKNOWN: Final = 255
+_FIRST_BACK_OFF_S: Final = 0.1
+_LONGEST_BACK_OFF_S: Final = 60.0
+_GOOD_RUN_NS: Final = 10_000_000_000
+
+
+def watch(world: World, container: Container) -> None:
+    """Handle the exit of the container's first process when it comes."""
+    world.loop.register(container.pidfd, lambda: _on_death(world, container, time.monotonic()))
+
+
+def _on_death(world: World, container: Container, since: float) -> None:
+    world.loop.unregister(container.pidfd)
+    # The keeper reaps, and only then is the status there: usually a fraction of a millisecond later.
+    status = _status(world, container)
+    if status is None and time.monotonic() - since < _GIVE_UP_S:
+        world.loop.call_later(_RETRY_S, lambda: _on_death(world, container, since))
+        return
+    ended(world, container, _UNKNOWN if status is None else exit_code(status))
+
+
+def _status(world: World, container: Container) -> int | None:
+    status = exit_status(container.pidfd) if "pidfd_info" not in world.without else None
+    if status is not None:
+        return status
+    found = world.journal.find(container.facts.pid, container.facts.start_ticks)
+    return None if found is None else found.status
+
+
+def ended(world: World, container: Container, code: int) -> None:
+    """Record an exit, release what the process held, and restart it if the policy says so."""
+    if container.look_at_start is not None:
+        # The child is dead, so its report is complete: take it before the exit it explains.
+        container.look_at_start()
+    facts = container.facts
+    facts.exit_code, facts.finished_ns = code, time.time_ns()
+    facts.oom_killed = world.cgroups.oom_kills(world.paths.engine_id, container.id) > 0
+    ran_ns = facts.finished_ns - facts.started_ns
+    # Order: the code is on disk before anyone is told; descriptors that pin the network namespace go first.
+    health.end(container)
+    _close_process(world, container)
+    world.journal.forget(facts.pid, facts.start_ticks)
+    facts.pid = facts.identity = 0
+    if container.failed_start is not None:
+        container.failed_start()
+        return
+    if ran_ns > _GOOD_RUN_NS:
+        facts.restart_count = 0
+    follow_policy(world, container, code)
+
+
+def follow_policy(world: World, container: Container, code: int) -> None:
+    """Bring an ended container back later, or let it be ended, as its restart policy says."""
+    facts = container.facts
+    is_due = _should_restart(container.spec.restart, facts.restart_count, code)
+    if facts.is_wanted and is_due and not world.is_stopping:
+        _restart_later(world, container)
+        return
+    release(world, container)
+    world.set_phase(container, "exited")
+
+
+def _should_restart(policy: RestartPolicy, attempts: int, code: int) -> bool:
+    match policy.kind:
+        case "no":
+            return False
+        case "on-failure":
+            return code != 0 and (policy.max_attempts == 0 or attempts < policy.max_attempts)
+        case "always" | "unless-stopped":
+            return True
+
+
+def _restart_later(world: World, container: Container) -> None:
+    from stackctl.runtime.verbs import start  # the two verbs call each other
+
+    facts = container.facts
+    delay = min(_FIRST_BACK_OFF_S * 2**min(facts.restart_count, 20), _LONGEST_BACK_OFF_S)
+    facts.restart_count += 1
+    world.networks.unpublish(container)
+
+    def again() -> None:
+        container.restart_timer = None
+        start.launch(world, container, lambda _: None)
+
+    world.set_phase(container, "restarting")
+    container.restart_timer = world.loop.call_later(delay, again)
+
+
+def _close_process(world: World, container: Container) -> None:
+    if container.logs is not None:
+        container.logs.finish()
+    for name in ("1", "2", "stdin", "terminal"):
+        world.kept.drop(f"{container.id}/{name}")
+    if container.dns is not None:
+        container.dns.close()
+        container.dns = None
+    for fd in (container.pidfd, container.terminal_fd, container.stdin_fd):
+        if fd >= 0:
+            world.loop.unregister(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    container.pidfd = container.terminal_fd = container.stdin_fd = -1
+    if container.stop_timer is not None:
+        container.stop_timer.cancel()
+        container.stop_timer = None
+
+
+def release(world: World, container: Container) -> None:
+    """Give back what only a running container holds: traffic, ports, the cgroup; end its log."""
+    if container.pidfd >= 0:
+        _close_process(world, container)
+    world.networks.unpublish(container)
+    world.networks.release_ports(container)
+    if container.logs is not None:
+        container.logs.close()
+        container.logs.mark_ended()
+        container.logs = None
+    world.cgroups.remove(world.paths.engine_id, container.id)

@@ -1,0 +1,219 @@
+"""start: from a created or exited container to one whose first process has executed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from stackctl.errors import Conflict, ContainerError, EngineError
+from stackctl.model.container import HostNetwork, ShareNetwork
+from stackctl.runtime import health, spawn
+from stackctl.runtime.init import child
+from stackctl.runtime.init.plan import InitPlan
+from stackctl.runtime.init_plan import container_env, hostname_of, init_plan, process_plan
+from stackctl.runtime.kernel import libc
+from stackctl.runtime.kernel.process import clone, identity, start_ticks
+from stackctl.runtime.log_files import STDERR, STDOUT
+from stackctl.runtime.log_writer import PIPE_BYTES, LogWriter
+from stackctl.runtime.record import Container
+from stackctl.runtime.verbs import exits
+from stackctl.runtime.world import World
+
+Done = Callable[[Exception | None], None]
+_SHARED_NAMESPACES = libc.CLONE_NEWNS | libc.CLONE_NEWUTS
+_F_SETPIPE_SZ = 1031
+
+
+def start(world: World, container: Container, done: Done) -> None:
+    """Start the container and call ``done`` with None, or with why it did not start.
+
+    A container that runs already is a success. The world is as before when it fails.
+    """
+    if container.is_running and container.phase == "running":
+        done(None)
+        return
+    if container.phase == "starting":
+        done(Conflict(f"container {container.name} is being started", code="container-starting"))
+        return
+    container.facts.is_wanted = True
+    container.facts.was_stopped = False
+    container.facts.restart_count = 0
+    launch(world, container, done)
+
+
+def launch(world: World, container: Container, done: Done) -> None:
+    """Start without touching what is wanted: also the way of the restart policy."""
+    if container.restart_timer is not None:
+        container.restart_timer.cancel()
+        container.restart_timer = None
+    world.set_phase(container, "starting")
+    try:
+        _launch(world, container, done)
+    except (OSError, EngineError) as error:
+        problem = error if isinstance(error, EngineError) else _os_failure(container, error)
+        _give_up(world, container, problem)
+        done(problem)
+
+
+def _os_failure(container: Container, error: OSError) -> ContainerError:
+    subject = f" {error.filename}" if error.filename else ""
+    return ContainerError(
+        f"container {container.name} cannot be started:{subject} {error.strerror}", code="container-start"
+    )
+
+
+def _give_up(world: World, container: Container, problem: Exception) -> None:
+    container.facts.error = str(problem)
+    container.facts.exit_code = 128 if container.facts.exit_code is None else container.facts.exit_code
+    container.facts.finished_ns = time.time_ns()
+    exits.release(world, container)
+    container.facts.is_wanted = False
+    world.set_phase(container, "exited" if container.facts.started_ns else "created")
+
+
+def _launch(world: World, container: Container, done: Done) -> None:
+    with ExitStack() as undo:
+        spec = container.spec
+        world.networks.acquire(container, hostname_of(container))
+        cgroup = world.cgroups.create(world.paths.engine_id, container.id)
+        world.cgroups.apply_limits(cgroup, spec.limits)
+        world.cgroups.apply_devices(cgroup, spec.devices, spec.privileged)
+        report = spawn.Report.open()
+        undo.callback(report.close)
+        child_ends = ExitStack()
+        undo.push(child_ends)
+        child_ends.callback(report.close_child_ends)
+        container.logs = LogWriter(f"{world.folder(container)}/log", spec.log, world.loop)
+        container.logs.open()
+        descriptors = _standard_descriptors(world, container, child_ends)
+        joins = world.cgroups.join_fds(cgroup)
+        for fd in joins.fds:
+            child_ends.callback(os.close, fd)
+        process = process_plan(
+            spec,
+            argv=spec.argv,
+            env=container_env(spec, hostname_of(container)),
+            user=spec.user,
+            working_dir=spec.working_dir,
+            has_terminal=spec.tty,
+            is_privileged=spec.privileged,
+            descriptors=descriptors,
+            error_fd=report.error_write,
+            channel_fd=report.child_channel.fileno(),
+            cgroup_join_fds=joins.write_fds,
+            init_fd=world.init_program() if spec.init else -1,
+        )
+        plan = init_plan(
+            container,
+            process,
+            folder=world.folder(container),
+            volumes=world.volumes,
+            cgroup_binds=world.cgroups.binds(cgroup),
+            cgroup_is_v2=world.cgroups.is_v2,
+            network_pidfd=_shared_network(world, container),
+        )
+        _born(world, container, plan, joins.birth_fd)
+        world.networks.connect(container, container.facts.pid)
+        report.release()
+        child_ends.close()
+        container.look_at_start = spawn.when_started(
+            world.loop, report, lambda data: _finish(world, container, report, data, done)
+        )
+        undo.pop_all()
+
+
+def _standard_descriptors(world: World, container: Container, child_ends: ExitStack) -> tuple[int, int, int]:
+    assert container.logs is not None
+    if container.spec.tty:
+        return -1, -1, -1
+    ends = []
+    for stream in (STDOUT, STDERR):
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        _enlarge(write_end)
+        child_ends.callback(os.close, write_end)
+        world.kept.keep(f"{container.id}/{stream}", read_end)
+        container.logs.add(read_end, stream)
+        ends.append(write_end)
+    stdin = _stdin(world, container)
+    child_ends.callback(os.close, stdin)
+    return stdin, ends[0], ends[1]
+
+
+def _enlarge(pipe: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, _F_SETPIPE_SZ, PIPE_BYTES)
+    except PermissionError:  # over the user's soft limit: the default size works, slower
+        return
+
+
+def _stdin(world: World, container: Container) -> int:
+    if not container.spec.stdin_open:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    container.stdin_fd = write_end
+    world.kept.keep(f"{container.id}/stdin", write_end)
+    return read_end
+
+
+def _shared_network(world: World, container: Container) -> int:
+    networking = container.spec.networking
+    if not isinstance(networking, ShareNetwork):
+        return -1
+    owner = world.find(networking.container)
+    if not owner.is_running:
+        raise Conflict(
+            f"container {container.name} shares the network of {owner.name}, which does not run",
+            code="network-owner-not-running",
+        )
+    return owner.pidfd
+
+
+def _born(world: World, container: Container, plan: InitPlan, birth_fd: int) -> None:
+    spec = container.spec
+    flags = _SHARED_NAMESPACES
+    flags |= 0 if spec.pid_mode == "host" else libc.CLONE_NEWPID
+    flags |= 0 if spec.ipc_mode == "host" else libc.CLONE_NEWIPC
+    flags |= 0 if isinstance(spec.networking, HostNetwork | ShareNetwork) else libc.CLONE_NEWNET
+    born = clone(flags, is_sibling=True, cgroup_fd=birth_fd)
+    if born.pid == 0:
+        child.run(plan)
+    container.pidfd = born.pidfd
+    facts = container.facts
+    facts.pid, facts.identity, facts.start_ticks = born.pid, identity(born.pidfd), start_ticks(born.pid)
+    facts.exit_code, facts.error, facts.oom_killed = None, "", False
+    world.save(container)
+    exits.watch(world, container)
+
+
+def _finish(world: World, container: Container, report: spawn.Report, data: bytes, done: Done) -> None:
+    container.look_at_start = None
+    master = report.take_terminal()
+    report.close()
+    if data:
+        # The child exits by itself now; what it held is released with its exit.
+        what = f"container {container.name} cannot be started"
+        problem = spawn.failure(data, what, container.spec.argv[0])
+        if master >= 0:
+            os.close(master)
+        container.failed_start = lambda: _fail(world, container, problem, done)
+        return
+    if master >= 0 and container.logs is not None:
+        container.terminal_fd = os.dup(master)
+        os.set_inheritable(container.terminal_fd, False)
+        world.kept.keep(f"{container.id}/terminal", container.terminal_fd)
+        container.logs.add(master, STDOUT)
+    container.facts.started_ns = time.time_ns()
+    world.set_phase(container, "running")
+    health.begin(world, container)
+    world.networks.publish(container)
+    done(None)
+
+
+def _fail(world: World, container: Container, problem: ContainerError, done: Done) -> None:
+    container.failed_start = None
+    _give_up(world, container, problem)
+    done(problem)

@@ -1,0 +1,79 @@
+"""stop and kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stackctl.errors import Conflict, ContainerError
+from stackctl.runtime.kernel.process import send_signal, signal_number
+from stackctl.runtime.record import Container
+from stackctl.runtime.world import World
+
+Done = Callable[[Exception | None], None]
+_KILL = 9
+
+
+def stop(world: World, container: Container, grace_s: float, done: Done) -> None:
+    """Stop: traffic off, stop signal, after ``grace_s`` SIGKILL; ``done`` when it has exited.
+
+    The restart policy does not bring it back. A container that does not run is a success.
+    """
+    container.facts.is_wanted = False
+    container.facts.was_stopped = True
+    if container.restart_timer is not None:
+        container.restart_timer.cancel()
+        container.restart_timer = None
+        world.networks.release_ports(container)
+        if container.logs is not None:
+            container.logs.mark_ended()
+        world.set_phase(container, "exited")
+    if not container.is_running:
+        world.save(container)
+        done(None)
+        return
+    world.networks.unpublish(container)
+    call_when_exited(world, container, lambda: done(None))
+    send_signal(container.pidfd, _stop_signal(container))
+    if container.stop_timer is not None:
+        container.stop_timer.cancel()
+    container.stop_timer = world.loop.call_later(grace_s, lambda: kill_all(world, container))
+
+
+def _stop_signal(container: Container) -> int:
+    try:
+        return signal_number(container.spec.stop_signal or "SIGTERM")
+    except ValueError:
+        return signal_number("SIGTERM")
+
+
+def kill_all(world: World, container: Container) -> None:
+    """SIGKILL to everything in the container."""
+    if container.is_running:
+        send_signal(container.pidfd, _KILL)
+        if container.spec.pid_mode == "host":
+            world.cgroups.kill_all(world.paths.engine_id, container.id)
+
+
+def kill(container: Container, signal_name: str) -> None:
+    """Send a signal to the first process. Raises ContainerError for an unknown one, Conflict if not running."""
+    try:
+        number = signal_number(signal_name)
+    except ValueError as error:
+        raise ContainerError(str(error), code="unknown-signal") from error
+    if not container.is_running:
+        raise Conflict(f"container {container.name} is not running", code="container-not-running")
+    if number == _KILL:
+        container.facts.is_wanted = False
+        container.facts.was_stopped = True
+    send_signal(container.pidfd, number)
+
+
+def call_when_exited(world: World, container: Container, done: Callable[[], None]) -> None:
+    """Call ``done`` once the container neither runs nor waits for a restart."""
+
+    def look(changed: Container) -> None:
+        if changed is container and container.phase in ("exited", "created", "removing"):
+            world.listeners.remove(look)
+            done()
+
+    world.listeners.append(look)

@@ -1,0 +1,96 @@
+"""World: everything the supervisor holds, handed to each verb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stackctl.errors import Conflict, NotFound
+from stackctl.runtime.journal import Journal
+from stackctl.runtime.kept import KeptDescriptors
+from stackctl.runtime.kernel.cgroup import CgroupDriver
+from stackctl.runtime.loop import Loop, Timer
+from stackctl.runtime.networks import Networks
+from stackctl.runtime.paths import EnginePaths, write_atomically
+from stackctl.runtime.record import Container, spec_text
+from stackctl.runtime.state import Phase, StateStore
+from stackctl.runtime.volumes import VolumeStore
+
+_ID_LENGTH = 64
+
+
+@dataclass(slots=True, eq=False)
+class World:
+    """The supervisor's containers and what they are made from. One thread, one writer."""
+
+    paths: EnginePaths
+    loop: Loop
+    store: StateStore
+    journal: Journal
+    kept: KeptDescriptors
+    cgroups: CgroupDriver
+    networks: Networks
+    volumes: VolumeStore
+    init_program: Callable[[], int]
+    containers: dict[str, Container] = field(default_factory=dict)
+    names: dict[str, Container] = field(default_factory=dict)
+    listeners: list[Callable[[Container], None]] = field(default_factory=list)
+    without: frozenset[str] = frozenset()
+    is_stopping: bool = False
+    trash_timer: Timer | None = None
+    helpers: set[int] = field(default_factory=set)
+
+    def find(self, name_or_id: str) -> Container:
+        """Return the container with this name, id, or unique prefix of an id. Raises NotFound, Conflict."""
+        found = self.names.get(name_or_id) or self.containers.get(name_or_id)
+        if found is not None:
+            return found
+        matches = [c for key, c in self.containers.items() if name_or_id and key.startswith(name_or_id)]
+        if len(matches) > 1:
+            raise Conflict(f"several containers have an id that starts with {name_or_id}", code="ambiguous-id")
+        if not matches:
+            raise NotFound(f"no such container: {name_or_id}", code="no-such-container")
+        return matches[0]
+
+    def add(self, container: Container) -> None:
+        """Take a container in, under its id and name."""
+        self.containers[container.id] = container
+        self.names[container.name] = container
+
+    def forget(self, container: Container) -> None:
+        """Drop a container from memory."""
+        self.containers.pop(container.id, None)
+        self.names.pop(container.name, None)
+
+    def set_phase(self, container: Container, phase: Phase) -> None:
+        """Record a phase, then tell everybody."""
+        container.phase = phase
+        self.save(container)
+        self.notify(container)
+
+    def save(self, container: Container) -> None:
+        """Write the container's row."""
+        self.store.save(container.id, container.name, container.phase, container.facts)
+
+    def save_spec(self, container: Container) -> None:
+        """Write the container's specification, whole or not at all.
+
+        Not forced to the disk: after a power cut a container whose specification is unreadable is made anew.
+        """
+        path = f"{self.paths.container(container.id)}/spec.json"
+        write_atomically(path, spec_text(container), is_durable=False)
+
+    def notify(self, container: Container) -> None:
+        """Tell the listeners that something about the container changed."""
+        for listener in list(self.listeners):
+            listener(container)
+
+    def folder(self, container: Container) -> str:
+        """Return the container's folder."""
+        return self.paths.container(container.id)
+
+
+def new_id() -> str:
+    """Return a new container id: 64 random hex digits."""
+    return os.urandom(_ID_LENGTH // 2).hex()

@@ -1,0 +1,1 @@
+"""Text to Stack: reading, merging, checking and decoding stack files."""

@@ -1,0 +1,170 @@
+"""Text that must be a number or a boolean, made one.
+
+A variable always gives text, so ``replicas: ${N}`` needs this; Compose does it to any text at these places,
+quoted or not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, with_entries
+from stackctl.stackfile.problems import Problems, dotted
+
+_Trie: TypeAlias = "dict[str, _Trie | _Cast]"
+_Cast: TypeAlias = Callable[[str], "int | float | bool | None"]
+
+
+def _to_int(text: str) -> int | None:
+    if not re.fullmatch(r"[-+]?\d{1,18}|[-+]?0[xX][0-9a-fA-F]{1,15}", text, re.ASCII):
+        return None
+    digits = text.lstrip("+-")
+    if digits.startswith(("0x", "0X")):
+        value = int(digits, 16)
+    elif len(digits) > 1 and digits[0] == "0":
+        if not set(digits) <= set("01234567"):
+            return None
+        value = int(digits, 8)
+    else:
+        value = int(digits)
+    return -value if text[0] == "-" else value
+
+
+def _to_float(text: str) -> float | None:
+    if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", text, re.ASCII):
+        return None
+    return float(text)
+
+
+_TRUE = ("true", "y", "yes", "on")
+_FALSE = ("false", "n", "no", "off")
+
+
+def _to_bool(text: str) -> bool | None:
+    lower = text.lower()
+    if lower in _TRUE:
+        return True
+    return False if lower in _FALSE else None
+
+
+_NAMES = {_to_int: "a whole number", _to_float: "a number", _to_bool: "`true` or `false`"}
+_UPDATE: _Trie = {"parallelism": _to_int, "max_failure_ratio": _to_float}
+_SERVICE: _Trie = {
+    "attach": _to_bool,
+    "blkio_config": {"weight": _to_int, "weight_device": {"*": {"weight": _to_int}}},
+    "build": {"no_cache": _to_bool, "pull": _to_bool, "privileged": _to_bool},
+    "configs": {"*": {"mode": _to_int}},
+    "cpu_count": _to_int,
+    "cpu_percent": _to_float,
+    "cpu_period": _to_int,
+    "cpu_quota": _to_int,
+    "cpu_rt_period": _to_int,
+    "cpu_rt_runtime": _to_int,
+    "cpu_shares": _to_int,
+    "cpus": _to_float,
+    "depends_on": {"*": {"required": _to_bool, "restart": _to_bool}},
+    "deploy": {
+        "replicas": _to_int,
+        "update_config": _UPDATE,
+        "rollback_config": _UPDATE,
+        "restart_policy": {"max_attempts": _to_int},
+        "placement": {"max_replicas_per_node": _to_int},
+        "resources": {"limits": {"pids": _to_int, "cpus": _to_float}, "reservations": {"cpus": _to_float}},
+    },
+    "env_file": {"*": {"required": _to_bool}},
+    "healthcheck": {"retries": _to_int, "disable": _to_bool},
+    "init": _to_bool,
+    "mem_swappiness": _to_int,
+    "networks": {"*": {"priority": _to_int, "gw_priority": _to_int}},
+    "oom_kill_disable": _to_bool,
+    "oom_score_adj": _to_int,
+    "pids_limit": _to_int,
+    "ports": {"*": {"target": _to_int}},
+    "privileged": _to_bool,
+    "read_only": _to_bool,
+    "scale": _to_int,
+    "secrets": {"*": {"mode": _to_int}},
+    "stdin_open": _to_bool,
+    "tty": _to_bool,
+    "ulimits": {"*": _to_int},
+    "use_api_socket": _to_bool,
+    "volumes": {
+        "*": {
+            "read_only": _to_bool,
+            "bind": {"create_host_path": _to_bool},
+            "volume": {"nocopy": _to_bool},
+            "tmpfs": {"mode": _to_int},
+        }
+    },
+}
+_ULIMIT: _Trie = {"soft": _to_int, "hard": _to_int}
+_NETWORK: _Trie = {
+    "external": _to_bool,
+    "internal": _to_bool,
+    "attachable": _to_bool,
+    "enable_ipv4": _to_bool,
+    "enable_ipv6": _to_bool,
+}
+_ROOT: _Trie = {
+    "services": {"*": _SERVICE},
+    "networks": {"*": _NETWORK},
+    "volumes": {"*": {"external": _to_bool}},
+    "secrets": {"*": {"external": _to_bool}},
+    "configs": {"*": {"external": _to_bool}},
+}
+
+
+def cast(root: Node, problems: Problems) -> Node:
+    """Return ``root`` with text made numbers and booleans wherever those are wanted."""
+    return _walk(root, _ROOT, (), problems)
+
+
+def _walk(node: Node, rule: _Trie | _Cast, path: tuple[str | int, ...], problems: Problems) -> Node:
+    if not isinstance(rule, dict):
+        return _apply(node, rule, path, problems)
+    if isinstance(node, Mapping):
+        entries = dict(node.entries)
+        for key, entry in node.entries.items():
+            below = rule.get(key, rule.get("*"))
+            if below is not None:
+                entries[key] = _walk(entry, below, (*path, key), problems)
+        return with_entries(node, entries)
+    if isinstance(node, Sequence) and "*" in rule:
+        items = (_walk(item, rule["*"], (*path, at), problems) for at, item in enumerate(node.items))
+        return Sequence(tuple(items), node.mark, node.tag)
+    return node
+
+
+def _apply(node: Node, convert: _Cast, path: tuple[str | int, ...], problems: Problems) -> Node:
+    if isinstance(node, Mapping) and len(path) == 4 and path[2] == "ulimits":
+        return _walk(node, _ULIMIT, path, problems)
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        return node
+    value = convert(node.value)
+    if value is None:
+        if _is_optional(path, node.value):
+            return node
+        problems.error(
+            "bad-value",
+            "Value not allowed",
+            node.mark,
+            detail=f"`{dotted(path)}` must be {_NAMES[convert]}, not `{node.value}`.",
+        )
+        return Scalar(None, node.mark, node.tag)
+    if isinstance(value, bool) and node.value.lower() not in ("true", "false"):
+        word = "true" if value else "false"
+        problems.warning(
+            "yaml-boolean",
+            "Not a boolean in YAML 1.2",
+            node.mark,
+            detail=f"`{node.value}` is read as `{word}` here.",
+            hint=f"write `{word}`",
+        )
+    return Scalar(value, node.mark, node.tag)
+
+
+def _is_optional(path: tuple[str | int, ...], text: str) -> bool:
+    """A few places take other text as well; the schema judges that."""
+    return path[-1] == "cpus" and not text

@@ -1,0 +1,1 @@
+"""JSON forms of values that cross a process boundary. Pure."""
