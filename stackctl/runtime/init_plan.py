@@ -100,7 +100,7 @@ def process_plan(
         working_dir=encode(working_dir) or b"/",
         bounding=capabilities.mask(held),
         no_new_privileges=spec.no_new_privileges,
-        seccomp=None if unconfined else seccomp.prepare(seccomp.compile_default(held)),
+        seccomp=None if unconfined else seccomp.prepare_default(held),
         rlimits=_rlimits(spec),
         oom_score_adj=spec.oom_score_adj,
         has_terminal=has_terminal,

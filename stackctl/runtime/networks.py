@@ -20,15 +20,14 @@ from stackctl.runtime.loop import Loop
 from stackctl.runtime.network import bridges, host, resolv
 from stackctl.runtime.network.addresses import parse_mac, parse_subnet
 from stackctl.runtime.network.bridges import BridgeInfo
-from stackctl.runtime.network.dns_server import DnsServer
+from stackctl.runtime.network.dns_server import DnsServer, open_sockets
 from stackctl.runtime.network.firewall import Backend, Firewall, FirewallNetwork, FirewallPort, FirewallState
 from stackctl.runtime.network.ipam import Addressing, AddressPool, Taken, plan_addressing
-from stackctl.runtime.network.ports import HeldPort, PortHolder
+from stackctl.runtime.network.ports import HostPorts
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths, write_atomically
 from stackctl.runtime.record import Container
 from stackctl.wire import codec
 
-_HOST_GATEWAY: Final = "host-gateway"
 _DRIVERS: Final = ("", "bridge")
 
 
@@ -44,6 +43,14 @@ class Network:
     bridge: BridgeInfo | None = None
 
 
+@dataclass(slots=True)
+class _Held:
+    """The host ports of one container, and the name they are held under."""
+
+    owner: str
+    ports: list[tuple[PublishedPort, int]]
+
+
 class Networks:
     """The engine's networks and everything that containers hold on them."""
 
@@ -51,12 +58,12 @@ class Networks:
         self._paths = paths
         self._netlink = Netlink()
         self._firewall = Firewall(paths.engine_id)
-        self._ports = PortHolder()
-        self._dns = DnsServer(loop, self.lookup, self.reverse)
+        self._ports = HostPorts()
+        self._dns = DnsServer(loop, self)
         self._networks: dict[str, Network] = {}
         self._members: dict[str, Container] = {}
         self._serving: dict[str, Container] = {}
-        self._held: dict[str, list[tuple[PublishedPort, HeldPort]]] = {}
+        self._held: dict[str, _Held] = {}
         self._notices: list[str] = []
         self._turn = 0
         for name in sorted(os.listdir(paths.networks)):
@@ -134,7 +141,7 @@ class Networks:
             for network in self._networks.values()
             if network.bridge is None
         )
-        return (*host.taken_subnets(self._netlink, resolvers=resolv.host_resolvers()), *ours)
+        return (*host.taken_subnets(self._netlink, resolvers=_host_resolver().servers), *ours)
 
     def _raise_bridge(self, network: Network) -> BridgeInfo:
         if network.bridge is None:
@@ -189,10 +196,13 @@ class Networks:
         netns = open_netns(pid)
         try:
             bridges.attach(netns, self._endpoints(container), netlink=self._netlink)
-            container.dns = self._dns.serve(container.id, netns, servers=self._servers(container))
-            container.facts.dns_port = container.dns.port
+            self._dns.serve(container.id, open_sockets(netns), servers=self._servers(container))
         finally:
             os.close(netns)
+
+    def disconnect(self, container: Container) -> None:
+        """Let go of the container's network namespace; its first process has ended."""
+        self._dns.close(container.id)
 
     def publish(self, container: Container) -> None:
         """Let traffic and names lead to the container, as far as its health allows."""
@@ -206,8 +216,9 @@ class Networks:
 
     def release_ports(self, container: Container) -> None:
         """Give the container's host ports back."""
-        for _, held in self._held.pop(container.id, []):
-            self._ports.release(held)
+        held = self._held.pop(container.id, None)
+        if held is not None:
+            self._ports.release(held.owner)
         container.facts.ports = []
 
     def release(self, container: Container) -> None:
@@ -275,35 +286,45 @@ class Networks:
     def _hold_ports(self, container: Container, again: Sequence[Sequence[Any]] = ()) -> None:
         if container.id in self._held or not container.spec.ports:
             return
-        held: list[tuple[PublishedPort, HeldPort]] = []
-        before = {(port[2], port[3]): int(port[1]) for port in again}
+        before = {(port[2], port[3], port[0]): int(port[1]) for port in again}
+        held = _Held(f"container {container.name}", [])
         try:
             for port in container.spec.ports:
-                known = before.get((port.container_port, port.protocol), 0)
-                held.append((port, self._ports.hold(port, owner=container.name, exactly=known)))
+                known = before.get((port.container_port, port.protocol, port.host_ip), 0)
+                held.ports.append((port, self._ports.hold(port, held.owner, host_port=known)))
         except BaseException:
-            for _, one in held:
-                self._ports.release(one)
+            self._ports.release(held.owner)
             raise
         self._held[container.id] = held
         container.facts.ports = [
-            (port.host_ip, one.host_port, port.container_port, port.protocol) for port, one in held
+            (port.host_ip, number, port.container_port, port.protocol) for port, number in held.ports
         ]
 
     def _write_etc(self, container: Container, hostname: str) -> None:
         folder = f"{self._paths.container(container.id)}/etc"
         spec = container.spec
         addresses = [container.facts.addresses[a.network] for a in _attachments(container)]
-        extra = [(name, self._host_gateway(container) if ip == _HOST_GATEWAY else ip) for name, ip in spec.extra_hosts]
         texts = {
-            "hosts": resolv.hosts_text(hostname, spec.domainname, addresses, extra),
+            "hosts": resolv.hosts_file(
+                hostname,
+                addresses,
+                extra_hosts=spec.extra_hosts,
+                gateway=self._host_gateway(container),
+                domainname=spec.domainname,
+            ),
             "hostname": hostname + "\n",
-            "resolv.conf": resolv.resolv_conf(spec.dns, has_own_dns=bool(addresses)),
+            "resolv.conf": self._resolv_conf(container),
         }
         for name, text in texts.items():
             # In place: the container has this very file bound over its own.
             with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
                 file.write(text)
+
+    def _resolv_conf(self, container: Container) -> str:
+        host_settings = _host_resolver()
+        if isinstance(container.spec.networking, JoinNetworks):
+            return resolv.resolv_conf(container.spec.dns, host_settings)
+        return resolv.host_resolv_conf(container.spec.dns, host_settings)
 
     def _host_gateway(self, container: Container) -> str:
         for attachment in _attachments(container):
@@ -328,21 +349,19 @@ class Networks:
             )
         return found
 
-    def _servers(self, container: Container) -> tuple[str, ...]:
-        """Return the resolvers asked for names of the outside; none when every network is internal."""
+    def _servers(self, container: Container) -> tuple[str, ...] | None:
+        """Return who is asked for names of the outside: () nobody, as every network is internal; None the host's."""
         networks = [self._networks[a.network] for a in _attachments(container) if a.network in self._networks]
         if networks and all(network.spec.is_internal for network in networks):
             return ()
-        return container.spec.dns.servers or resolv.host_resolvers()
+        return container.spec.dns.servers or None
 
     def _restore_dns(self, container: Container) -> None:
-        if not isinstance(container.spec.networking, JoinNetworks) or not container.facts.dns_port:
+        if not isinstance(container.spec.networking, JoinNetworks):
             return
         netns = open_netns(container.facts.pid)
         try:
-            container.dns = self._dns.serve(
-                container.id, netns, servers=self._servers(container), port=container.facts.dns_port
-            )
+            self._dns.serve(container.id, open_sockets(netns), servers=self._servers(container))
         finally:
             os.close(netns)
 
@@ -368,8 +387,9 @@ class Networks:
     def _firewall_ports(self) -> list[FirewallPort]:
         groups: dict[tuple[str, str, int], list[tuple[Container, int]]] = {}
         for container in self._serving.values():
-            for port, held in self._held.get(container.id, []):
-                key = (port.protocol, port.host_ip, held.host_port)
+            held = self._held.get(container.id)
+            for port, number in held.ports if held is not None else ():
+                key = (port.protocol, port.host_ip, number)
                 groups.setdefault(key, []).append((container, port.container_port))
         found = []
         for (protocol, host_ip, host_port), members in sorted(groups.items()):
@@ -389,13 +409,13 @@ class Networks:
                 return container.facts.addresses.get(attachment.network, "")
         return ""
 
-    def lookup(self, asker_id: str, name: str) -> tuple[str, ...] | None:
-        """Return the addresses ``name`` has for a container, in turn; None when it is no name of its networks."""
-        networks = self._networks_of(asker_id)
+    def lookup(self, container_id: str, name: str) -> tuple[str, ...] | None:
+        """Return the addresses ``name`` or ``name.network`` has for a container, in turn; see ``network.zone.Zone``."""
+        networks = self._networks_of(container_id)
         matches: list[tuple[Container, str]] = []
-        wanted = name.lower()
         for container in self._serving.values():
             for attachment in _attachments(container):
+                wanted = name.removesuffix(f".{attachment.network.lower()}")
                 if attachment.network in networks and wanted in _names(container, attachment):
                     matches.append((container, container.facts.addresses.get(attachment.network, "")))
         if not matches:
@@ -406,18 +426,26 @@ class Networks:
         start = self._turn % max(1, len(addresses))
         return tuple(addresses[start:] + addresses[:start])
 
-    def reverse(self, asker_id: str, address: str) -> str | None:
+    def reverse(self, container_id: str, address: str) -> tuple[str, ...] | None:
         """Return the name of the container that has ``address`` on one of the asker's networks."""
-        networks = self._networks_of(asker_id)
+        networks = self._networks_of(container_id)
         for container in self._serving.values():
             for name, held in container.facts.addresses.items():
                 if held == address and name in networks:
-                    return f"{container.name}.{name}"
+                    return (f"{container.name}.{name}",)
         return None
 
     def _networks_of(self, container_id: str) -> set[str]:
         container = self._members.get(container_id)
         return set() if container is None else {a.network for a in _attachments(container)}
+
+
+def _host_resolver() -> resolv.ResolverSettings:
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+            return resolv.parse_resolv_conf(file.read())
+    except OSError:
+        return resolv.ResolverSettings()
 
 
 def _attachments(container: Container) -> tuple[Attachment, ...]:

@@ -10,7 +10,6 @@ from stackctl.model.container import ContainerSpec
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.runtime.log_writer import LogWriter
 from stackctl.runtime.loop import Timer
-from stackctl.runtime.network.dns_server import ContainerDns
 from stackctl.runtime.state import Facts, Phase
 from stackctl.wire import codec
 
@@ -31,7 +30,6 @@ class Container:
     revision: int = 1
     pidfd: int = -1
     logs: LogWriter | None = None
-    dns: ContainerDns | None = None
     stop_timer: Timer | None = None
     restart_timer: Timer | None = None
     probe_timer: Timer | None = None

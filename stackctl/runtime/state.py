@@ -47,7 +47,6 @@ class Facts:
     restart_count: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
     ports: list[tuple[str, int, int, str]] = field(default_factory=list)
-    dns_port: int = 0
     health: str = "none"
     health_log: list[dict[str, object]] = field(default_factory=list)
     health_failures: int = 0

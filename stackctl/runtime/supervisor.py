@@ -17,7 +17,7 @@ from stackctl.errors import EngineError
 from stackctl.runtime import adopt, connections, spawn
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
-from stackctl.runtime.kernel import cgroup, libc, tiny_init
+from stackctl.runtime.kernel import capabilities, cgroup, interpreter, libc, tiny_init
 from stackctl.runtime.loop import Loop
 from stackctl.runtime.networks import Networks
 from stackctl.runtime.paths import EnginePaths
@@ -38,6 +38,7 @@ def boot_id() -> str:
 
 def build_world(paths: EnginePaths, kept: KeptDescriptors) -> World:
     """Open everything the supervisor owns. Raises OSError, EngineError."""
+    capabilities.read_kernel_limits()
     loop = Loop()
     return World(
         paths=paths,
@@ -55,6 +56,7 @@ def build_world(paths: EnginePaths, kept: KeptDescriptors) -> World:
 
 def main(arguments: list[str]) -> None:
     """Be the supervisor of the engine named by ``arguments``."""
+    _seal_interpreter()
     paths = EnginePaths(arguments[0], arguments[1])
     lock, kept_a, kept_b = (int(text) for text in arguments[2:5])
     for fd in (lock, kept_a, kept_b):
@@ -69,6 +71,15 @@ def main(arguments: list[str]) -> None:
     world.loop.run()
     listener.close()
     _close(world)
+
+
+def _seal_interpreter() -> None:
+    if interpreter.is_sealed():
+        return
+    copy = interpreter.sealed_copy("/proc/self/exe")
+    if copy >= 0:
+        # The name stays the real one: Python finds its library by it.
+        os.execve(copy, sys.orig_argv, os.environ)
 
 
 def _handler(world: World) -> connections.Handler:

@@ -49,7 +49,7 @@ def _to_bool(text: str) -> bool | None:
     return False if lower in _FALSE else None
 
 
-_NAMES = {_to_int: "a whole number", _to_float: "a number", _to_bool: "`true` or `false`"}
+_NAMES: dict[_Cast, str] = {_to_int: "a whole number", _to_float: "a number", _to_bool: "`true` or `false`"}
 _UPDATE: _Trie = {"parallelism": _to_int, "max_failure_ratio": _to_float}
 _SERVICE: _Trie = {
     "attach": _to_bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from stackctl.stackfile.interpolate import Fault, Lookup, expand
 from stackctl.stackfile.node import Mark
@@ -36,10 +37,8 @@ def read_dotenv(text: str, *, file: str, lookup: Lookup, problems: Problems) -> 
     value from ``lookup`` and is left out when that has none.
     """
     reader = _Reader(text.removeprefix("\ufeff"), file, lookup, problems)
-    try:
+    with suppress(_Stop):
         reader.run()
-    except _Stop:
-        pass
     return reader.found
 
 
@@ -100,7 +99,7 @@ class _Reader:
         follows = line[len(key) : len(key) + 1]
         name = key.strip(_SPACES)
         if follows not in ("=", ":", "", "#") or any(space in name for space in _SPACES) or not name:
-            self._fail_key(line, name, follows, len(key))
+            self._fail_key(name, follows, len(key))
         if follows in ("", "#"):
             self._at = end
             inherited = self._lookup(name)
@@ -110,7 +109,7 @@ class _Reader:
         self._at += len(key) + 1
         return name
 
-    def _fail_key(self, line: str, name: str, follows: str, width: int) -> None:
+    def _fail_key(self, name: str, follows: str, width: int) -> None:
         mark = self._mark(self._at, max(width, 1))
         if not name:
             self._fail(mark, "A variable name is expected here.", "write `NAME=value`")
@@ -142,7 +141,9 @@ class _Reader:
         end = start + 1
         while True:
             if end >= len(self._text):
-                self._fail(self._mark(start, 1), "The quoted value that starts here never ends.", "close the quote")
+                self._fail(
+                    self._mark(start, 1), "The quoted value that starts here never ends.", "close the quote"
+                )
             if self._text[end] == "\\":
                 end += 2
                 continue
@@ -202,5 +203,3 @@ def _unescape(match: re.Match[str]) -> str:
     if code[0] == "0" and len(code) > 1:
         return chr(int(code, 8))
     return _ESCAPES.get(code, match[0])
-
-

@@ -5,7 +5,8 @@ Applied to every string value after parsing, never to keys, so a variable cannot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as Variables
+from collections.abc import Callable
+from collections.abc import Mapping as Variables
 from typing import Literal, NamedTuple, TypeAlias
 
 from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, with_entries

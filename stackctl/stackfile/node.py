@@ -149,10 +149,7 @@ def positions(node: Node) -> dict[Path, SourceRange]:
 
 
 def _collect(node: Node, key_mark: Mark, path: Path, found: dict[Path, SourceRange]) -> None:
-    if isinstance(node, Scalar):
-        mark = node.mark
-    else:
-        mark = key_mark
+    mark = node.mark if isinstance(node, Scalar) else key_mark
     if mark.line:
         found[path] = mark.range()
     if isinstance(node, Sequence):

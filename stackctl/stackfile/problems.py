@@ -62,12 +62,20 @@ def dotted(path: Path) -> str:
             text += f".{part}" if text else part
         else:
             text += f'["{part}"]'
-    return text or "the file"
+    return text
 
 
 def listing(names: Iterable[str]) -> str:
     """Return names in backquotes, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """Return ``a, b or c``."""
+    unique = list(dict.fromkeys(names))
+    if len(unique) < 2:
+        return "".join(unique)
+    return f"{', '.join(unique[:-1])} or {unique[-1]}"
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str | None:

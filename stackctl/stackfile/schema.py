@@ -6,16 +6,15 @@ import json
 import os
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from stackctl.model.stack import Path
 from stackctl.stackfile.node import Json, Mapping, Mark, Node, Sequence, kind_of_value, plain
-from stackctl.stackfile.problems import Problems, did_you_mean, dotted, listing
+from stackctl.stackfile.problems import Problems, alternatives, did_you_mean, dotted, listing
 from stackctl.stackfile.schema_quick import Accepts, compile_schema, is_type
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
 
 _NAMES = {
     "string": "a string",
@@ -26,6 +25,10 @@ _NAMES = {
     "boolean": "`true` or `false`",
     "null": "empty",
 }
+
+
+_Error: TypeAlias = Any
+"""A jsonschema.exceptions.ValidationError; its fields are typed too loosely to be read otherwise."""
 
 
 class Places(Protocol):
@@ -56,7 +59,8 @@ class NodePlaces:
         node, key_mark = self._root, self._root.mark
         for part in path:
             if isinstance(node, Mapping) and isinstance(part, str) and part in node.entries:
-                node, key_mark = node.entries[part], node.keys[part]
+                key_mark = node.keys[part]
+                node = node.entries[part]
             elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
                 node = node.items[part]
                 key_mark = node.mark
@@ -116,7 +120,7 @@ class _Explanation:
         self._problems = problems
         self._is_partial = is_partial
 
-    def report(self, error: ValidationError) -> None:
+    def report(self, error: _Error) -> None:
         path: Path = tuple(error.absolute_path)
         match error.validator:
             case "additionalProperties":
@@ -132,7 +136,7 @@ class _Explanation:
             case _:
                 self._bad_value(error, path)
 
-    def _any_of(self, error: ValidationError, path: Path) -> None:
+    def _any_of(self, error: _Error, path: Path) -> None:
         branches = error.schema["anyOf"]
         fitting = [
             number
@@ -147,7 +151,7 @@ class _Explanation:
             if inner.schema_path and inner.schema_path[0] == fitting[0]:
                 self.report(inner)
 
-    def _unknown_keys(self, error: ValidationError, path: Path) -> None:
+    def _unknown_keys(self, error: _Error, path: Path) -> None:
         known = error.schema.get("properties", {})
         for key in error.instance:
             if key in known or key.startswith("x-"):
@@ -160,7 +164,7 @@ class _Explanation:
                 hint=_unknown_key_hint(key, error.instance[key], path, known),
             )
 
-    def _missing_keys(self, error: ValidationError, path: Path) -> None:
+    def _missing_keys(self, error: _Error, path: Path) -> None:
         if self._is_partial:
             return
         for key in error.schema["required"]:
@@ -173,17 +177,17 @@ class _Explanation:
                 )
 
     def _wrong_type(self, path: Path, value: object, names: list[str]) -> None:
-        wanted = _alternatives([_NAMES[name] for name in dict.fromkeys(names)])
+        wanted = alternatives(_NAMES[name] for name in names if name != "null")
         mark = self._places.of_value(path) if value is not None else self._places.of_key(path)
         self._problems.error(
             "wrong-type",
             "Wrong type of value",
             mark,
-            detail=f"`{dotted(path)}` must be {wanted}, not {kind_of_value(value)}.",
+            detail=f"{_owner(path)} must be {wanted}, not {kind_of_value(value)}.",
             hint=_type_hint(value, names),
         )
 
-    def _bad_name(self, error: ValidationError, path: Path) -> None:
+    def _bad_name(self, error: _Error, path: Path) -> None:
         self._problems.error(
             "bad-name",
             "Name not allowed",
@@ -191,12 +195,12 @@ class _Explanation:
             detail=f"`{error.instance}` must be {error.schema['x-must-be']}.",
         )
 
-    def _bad_value(self, error: ValidationError, path: Path) -> None:
+    def _bad_value(self, error: _Error, path: Path) -> None:
         hint = ""
         match error.validator:
             case "enum":
                 choices = error.schema["enum"]
-                must_be = _alternatives([f"`{choice}`" for choice in choices])
+                must_be = alternatives([f"`{choice}`" for choice in choices])
                 if isinstance(error.instance, str):
                     hint = did_you_mean(error.instance, choices)
             case "minimum":
@@ -256,23 +260,16 @@ def _unknown_key_hint(key: str, value: object, path: Path, known: dict[str, Any]
     return "a key of your own must start with `x-`"
 
 
-def _alternatives(names: list[str]) -> str:
-    unique = list(dict.fromkeys(names))
-    if len(unique) < 2:
-        return "".join(unique)
-    return f"{', '.join(unique[:-1])} or {unique[-1]}"
-
-
 def _type_hint(value: object, names: list[str]) -> str:
     if value is None:
         return "give it a value, or remove the key"
     if "string" in names and not isinstance(value, str | list | dict):
         shown = json.dumps(value)
         return f'put it in quotes: "{shown}"'
-    if names == ["array"] and isinstance(value, str):
+    if "array" in names and "object" not in names and isinstance(value, str):
         return f"write it as a list: [{json.dumps(value)}]"
     if "object" in names and isinstance(value, list):
         return "write `key: value` lines without the leading `- `"
-    if names == ["array"] and isinstance(value, dict):
+    if "array" in names and isinstance(value, dict):
         return "start each item with `- `"
     return ""

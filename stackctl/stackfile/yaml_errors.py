@@ -59,7 +59,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "The text goes on after the end of the document.",
         "put the whole value in quotes, or start a new document with `---`",
     ),
-    (r"found undefined tag handle", "The tag's prefix is not declared.", "only `!reset` and `!override` are used"),
+    (
+        r"found undefined tag handle",
+        "The tag's prefix is not declared.",
+        "only `!reset` and `!override` are used",
+    ),
 )
 
 

@@ -40,7 +40,7 @@ class Flow(NamedTuple):
 
 
 def flows(netlink: Netlink, protocol: int) -> list[Flow]:
-    """Return the tracked IPv4 flows of a protocol; ``netlink`` is of NETLINK_NETFILTER. Raises NetlinkError."""
+    """Return the tracked IPv4 flows of a protocol. ``netlink``: of NETLINK_NETFILTER. Raises NetlinkError."""
     # The kernel leaves other protocols out since Linux 5.8.
     wanted = nest(_TUPLE_ORIG, nest(_TUPLE_PROTO, attr(1, bytes((protocol,)))))
     only = nest(_FILTER, attr(1, struct.pack("=I", _FILTER_BY_PROTOCOL)), attr(2, struct.pack("=I", 0)))

@@ -106,7 +106,9 @@ def be32(kind: int, value: int) -> bytes:
 
 
 def attributes(data: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
-    """Split ``data`` from ``offset`` on into (kind without flags, payload). Stops at the first malformed one."""
+    """Split ``data`` from ``offset`` on into (kind without flags, payload). Stops at the first malformed
+    one.
+    """
     found: list[tuple[int, bytes]] = []
     end = len(data)
     while offset + 4 <= end:
@@ -161,7 +163,8 @@ class Netlink:
         first = self._sequence + 1
         self._sequence += len(messages)
         parts = [
-            _HEADER.pack(16 + len(m.body), m.kind, m.flags | NLM_F_REQUEST | NLM_F_ACK, first + number, 0) + m.body
+            _HEADER.pack(16 + len(m.body), m.kind, m.flags | NLM_F_REQUEST | NLM_F_ACK, first + number, 0)
+            + m.body
             for number, m in enumerate(messages)
         ]
         self._socket.send(b"".join(parts))
@@ -207,7 +210,11 @@ class Netlink:
     def _dump_once(self, message: Message) -> tuple[list[Reply], bool]:
         self._sequence += 1
         header = _HEADER.pack(
-            16 + len(message.body), message.kind, message.flags | NLM_F_REQUEST | NLM_F_DUMP, self._sequence, 0
+            16 + len(message.body),
+            message.kind,
+            message.flags | NLM_F_REQUEST | NLM_F_DUMP,
+            self._sequence,
+            0,
         )
         self._socket.send(header + message.body)
         replies: list[Reply] = []

@@ -21,9 +21,9 @@ def open_netns(pid: int) -> int:
 def in_netns(fd: int) -> Iterator[None]:
     """Be in the network namespace ``fd`` for the length of the block, and only this thread.
 
-    Whatever the block raises, the caller is back where it was afterwards. Were the way back barred, everything
-    done later would hit the wrong machine, so the process ends instead. Raises OSError when ``fd`` cannot
-    be entered.
+    Whatever the block raises, the caller is back where it was afterwards. Were the way back barred,
+    everything done later would hit the wrong machine, so the process ends instead. Raises OSError when ``fd``
+    cannot be entered.
     """
     own = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:

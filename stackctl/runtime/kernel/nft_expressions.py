@@ -13,12 +13,13 @@ import sys
 from typing import Final
 
 from stackctl.runtime.kernel.netlink import attr, be32, nest, text
+from stackctl.runtime.kernel.nftables import SetRef
 
 # NFT_REG32_00 is 8. 0 is where verdicts go.
 REG0: Final = 8
 REG1: Final = 9
 REG2: Final = 10
-VERDICT: Final = 0
+_VERDICT: Final = 0
 
 DROP: Final = 0
 ACCEPT: Final = 1
@@ -108,29 +109,25 @@ def is_redirected() -> tuple[bytes, ...]:
     return (load, _bitwise(_native(_IPS_DST_NAT), REG0), different(_native(0)))
 
 
-def numgen(modulus: int, register: int = REG0) -> bytes:
-    """Load 0, 1, …, ``modulus`` - 1 in turn, one for each packet that comes by."""
-    return _expression("numgen", be32(1, register), be32(2, modulus), be32(3, 0))
+def every(period: int) -> tuple[bytes, ...]:
+    """Go on for the first packet that comes by, and then for every ``period``-th."""
+    turn = _expression("numgen", be32(1, REG0), be32(2, period), be32(3, 0))
+    return (turn, equal(_native(0)))
 
 
-def number_key(number: int) -> bytes:
-    """Return a value of ``numgen`` as the key of a map: the machine's byte order."""
-    return _native(number)
-
-
-def is_in(set_name: str, register: int = REG0, *, set_id: int = 0) -> bytes:
+def is_in(members: SetRef, register: int = REG0) -> bytes:
     """Go on if the set holds what lies in the registers from ``register`` on."""
-    return _lookup(set_name, register, set_id)
+    return _lookup(members, register)
 
 
-def is_not_in(set_name: str, register: int = REG0, *, set_id: int = 0) -> bytes:
+def is_not_in(members: SetRef, register: int = REG0) -> bytes:
     """Go on unless the set holds what lies in the registers from ``register`` on."""
-    return _lookup(set_name, register, set_id, be32(5, 1))
+    return _lookup(members, register, be32(5, 1))
 
 
-def mapped(map_name: str, register: int = REG0, *, to: int = REG0, set_id: int = 0) -> bytes:
-    """Look the key up in a map: its value goes into ``to``; with ``to=VERDICT`` it is carried out."""
-    return _lookup(map_name, register, set_id, be32(3, to))
+def carry_out(verdicts: SetRef, register: int = REG0) -> bytes:
+    """Look the key up in a map of verdicts and do what it says; go on when it is not there."""
+    return _lookup(verdicts, register, be32(3, _VERDICT))
 
 
 def load(value: bytes, register: int = REG0) -> bytes:
@@ -140,22 +137,17 @@ def load(value: bytes, register: int = REG0) -> bytes:
 
 def verdict(code: int) -> bytes:
     """End here with ACCEPT or DROP."""
-    return _expression("immediate", be32(1, VERDICT), nest(2, _verdict_data(code)))
+    return _expression("immediate", be32(1, _VERDICT), nest(2, _verdict_data(code)))
 
 
 def jump(chain: str) -> bytes:
     """Carry on in another chain, and come back."""
-    return _expression("immediate", be32(1, VERDICT), nest(2, _verdict_data(_JUMP, chain)))
+    return _expression("immediate", be32(1, _VERDICT), nest(2, _verdict_data(_JUMP, chain)))
 
 
 def goto_data(chain: str) -> bytes:
     """Return "carry on in another chain" as the value of a map element."""
     return _verdict_data(_GOTO, chain)
-
-
-def value_data(value: bytes) -> bytes:
-    """Return a plain value as the value of a map element."""
-    return attr(_DATA_VALUE, value)
 
 
 def redirect(address_register: int = REG0, port_register: int = REG1) -> bytes:
@@ -167,6 +159,11 @@ def redirect(address_register: int = REG0, port_register: int = REG1) -> bytes:
 def masquerade() -> bytes:
     """Give the connection the address of the interface it leaves by as its source."""
     return _expression("masq")
+
+
+def counter() -> bytes:
+    """Count what comes by."""
+    return _expression("counter")
 
 
 def _native(number: int) -> bytes:
@@ -191,9 +188,8 @@ def _bitwise(bits: bytes, register: int) -> bytes:
     return _expression("bitwise", sizes, nest(4, attr(_DATA_VALUE, bits)), nest(5, attr(_DATA_VALUE, zero)))
 
 
-def _lookup(name: str, register: int, set_id: int, *more: bytes) -> bytes:
-    by_id = be32(4, set_id) if set_id else b""
-    return _expression("lookup", text(1, name), be32(2, register), *more, by_id)
+def _lookup(members: SetRef, register: int, *more: bytes) -> bytes:
+    return _expression("lookup", text(1, members.name), be32(2, register), *more, be32(4, members.number))
 
 
 def _verdict_data(code: int, chain: str = "") -> bytes:

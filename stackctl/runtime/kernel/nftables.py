@@ -29,7 +29,6 @@ FAMILY_INET: Final = 1
 FAMILY_IP: Final = 2
 
 PREROUTING: Final = 0
-INPUT: Final = 1
 FORWARD: Final = 2
 OUTPUT: Final = 3
 POSTROUTING: Final = 4
@@ -47,9 +46,9 @@ TYPE_INTERFACE: Final = 41
 
 _SUBSYSTEM: Final = 10
 _NEWTABLE, _GETTABLE, _DELTABLE = 0, 1, 2
-_NEWCHAIN, _GETCHAIN = 3, 4
+_NEWCHAIN, _GETCHAIN, _DELCHAIN = 3, 4, 5
 _NEWRULE, _GETRULE, _DELRULE = 6, 7, 8
-_NEWSET, _NEWSETELEM = 9, 12
+_NEWSET, _NEWSETELEM, _DELSETELEM = 9, 12, 14
 _SET_ANONYMOUS: Final = 1
 _SET_CONSTANT: Final = 2
 _SET_MAP: Final = 8
@@ -58,6 +57,13 @@ _BITS_PER_TYPE: Final = 6
 # An element list is one attribute of at most 64 KiB.
 _ELEMENTS_PER_MESSAGE: Final = 400
 _COMMENT: Final = 0
+
+
+class SetRef(NamedTuple):
+    """A set or map made in this batch, for rules of the same batch."""
+
+    name: str
+    number: int
 
 
 class Chain(NamedTuple):
@@ -106,12 +112,6 @@ class Batch:
         """Delete a table and all in it; it must exist."""
         self._add(_DELTABLE, 0, text(1, table), f"delete table {table}")
 
-    def replace_table(self, table: str) -> None:
-        """Begin the table anew. Packets keep to the old content until the transaction is through."""
-        self.add_table(table)
-        self.delete_table(table)
-        self.add_table(table)
-
     def add_chain(self, table: str, chain: str) -> None:
         """Add a chain to jump to."""
         self._add(_NEWCHAIN, NLM_F_CREATE, text(1, table) + text(3, chain), f"add chain {chain}")
@@ -121,6 +121,14 @@ class Batch:
         place = nest(4, be32(1, hook), be32(2, priority))
         body = text(1, table) + text(3, chain) + place + be32(5, 1) + text(7, kind)
         self._add(_NEWCHAIN, NLM_F_CREATE, body, f"add base chain {chain}")
+
+    def delete_chain(self, table: str, chain: str) -> None:
+        """Delete a chain without rules that nothing jumps to."""
+        self._add(_DELCHAIN, 0, text(1, table) + text(3, chain), f"delete chain {chain}")
+
+    def flush_table(self, table: str) -> None:
+        """Remove every rule of a table, and with them the sets made for them; its chains stay."""
+        self._add(_DELRULE, 0, text(1, table), f"flush table {table}")
 
     def flush_chain(self, table: str, chain: str) -> None:
         """Remove every rule of a chain."""
@@ -133,49 +141,65 @@ class Batch:
 
     def insert_rule(self, table: str, chain: str, *expressions: bytes, comment: str = "") -> None:
         """Put a rule at the beginning of a chain."""
-        self._add(_NEWRULE, NLM_F_CREATE, _rule_body(table, chain, expressions, comment), f"insert rule into {chain}")
+        self._add(
+            _NEWRULE,
+            NLM_F_CREATE,
+            _rule_body(table, chain, expressions, comment),
+            f"insert rule into {chain}",
+        )
 
     def delete_rule(self, table: str, chain: str, handle: int) -> None:
         """Remove one rule."""
         body = text(1, table) + text(2, chain) + attr(3, handle.to_bytes(8, "big"))
         self._add(_DELRULE, 0, body, f"delete rule from {chain}")
 
-    def add_set(self, table: str, name: str, *, key_type: int, key_size: int, keys: Sequence[bytes] = ()) -> None:
-        """Add a named set."""
-        self._add_set(table, name, 0, be32(4, key_type) + be32(5, key_size), [(key, b"") for key in keys])
+    def add_set(self, table: str, *, key_type: int, key_size: int, keys: Sequence[bytes]) -> SetRef:
+        """Add a set for one rule of this batch, with which it will go."""
+        self._set_ids += 1
+        made = SetRef("__set%d", self._set_ids)
+        sizes = be32(4, key_type) + be32(5, key_size)
+        self._add_set(table, made, _SET_ANONYMOUS | _SET_CONSTANT, sizes)
+        self._add_elements(_NEWSETELEM, table, made, [(key, b"") for key in keys])
+        return made
 
-    def add_verdict_map(
-        self, table: str, name: str, *, key_type: int, key_size: int, elements: Sequence[tuple[bytes, bytes]] = ()
-    ) -> None:
-        """Add a named map from keys to verdicts (``nft_expressions.goto_data``)."""
-        body = be32(4, key_type) + be32(5, key_size) + be32(6, _VERDICT_TYPE) + be32(7, 16)
-        self._add_set(table, name, _SET_MAP, body, elements)
+    def add_verdict_map(self, table: str, name: str, *, key_type: int, key_size: int) -> SetRef:
+        """Add a named map from keys to verdicts unless it exists."""
+        self._set_ids += 1
+        made = SetRef(name, self._set_ids)
+        sizes = be32(4, key_type) + be32(5, key_size) + be32(6, _VERDICT_TYPE) + be32(7, 16)
+        self._add_set(table, made, _SET_MAP, sizes)
+        return made
 
-    def add_anonymous_map(
-        self, table: str, *, key_size: int, data_type: int, data_size: int, elements: Sequence[tuple[bytes, bytes]]
-    ) -> tuple[str, int]:
-        """Add a map for the next rule, with which it will go. Return the name and set id to look it up by."""
-        body = be32(4, 0) + be32(5, key_size) + be32(6, data_type) + be32(7, data_size)
-        return self._add_set(table, "__map%d", _SET_MAP | _SET_ANONYMOUS | _SET_CONSTANT, body, elements)
+    def flush_map(self, table: str, name: str) -> None:
+        """Remove all elements of a map; those added after it in the same batch take their place at once."""
+        self._add(_DELSETELEM, 0, text(1, table) + text(2, name), f"flush map {name}")
+
+    def add_to_map(self, table: str, name: str, elements: Sequence[tuple[bytes, bytes]]) -> None:
+        """Add elements to a named map: (key, ``nft_expressions.goto_data``)."""
+        self._add_elements(_NEWSETELEM, table, SetRef(name, 0), elements)
+
+    def delete_from_map(self, table: str, name: str, keys: Sequence[bytes]) -> None:
+        """Remove elements, which must exist, from a named map."""
+        self._add_elements(_DELSETELEM, table, SetRef(name, 0), [(key, b"") for key in keys])
 
     def commit(self, netlink: Netlink) -> None:
         """Carry out all commands or none. ``netlink`` is of NETLINK_NETFILTER. Raises NetlinkError."""
         if self._messages:
             netlink.send_batch(self._messages, subsystem=_SUBSYSTEM)
 
-    def _add_set(
-        self, table: str, name: str, flags: int, details: bytes, elements: Sequence[tuple[bytes, bytes]]
-    ) -> tuple[str, int]:
-        self._set_ids += 1
-        body = text(1, table) + text(2, name) + be32(3, flags) + details + be32(10, self._set_ids)
-        self._add(_NEWSET, NLM_F_CREATE, body, f"add set {name}")
-        head = text(1, table) + text(2, name)
+    def _add_set(self, table: str, made: SetRef, flags: int, sizes: bytes) -> None:
+        body = text(1, table) + text(2, made.name) + be32(3, flags) + sizes + be32(10, made.number)
+        self._add(_NEWSET, NLM_F_CREATE, body, f"add set {made.name}")
+
+    def _add_elements(
+        self, command: int, table: str, target: SetRef, elements: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        head = text(1, table) + text(2, target.name) + (be32(4, target.number) if target.number else b"")
+        flags = NLM_F_CREATE if command == _NEWSETELEM else 0
         for start in range(0, len(elements), _ELEMENTS_PER_MESSAGE):
             part = elements[start : start + _ELEMENTS_PER_MESSAGE]
             encoded = (nest(1, nest(1, attr(1, key)), nest(2, data) if data else b"") for key, data in part)
-            body = head + nest(3, *encoded) + be32(4, self._set_ids)
-            self._add(_NEWSETELEM, NLM_F_CREATE, body, f"add elements to {name}")
-        return name, self._set_ids
+            self._add(command, flags, head + nest(3, *encoded), f"change elements of {target.name}")
 
     def _add(self, command: int, flags: int, body: bytes, title: str) -> None:
         header = struct.pack(">BBH", self._family, 0, 0)

@@ -72,7 +72,7 @@ LOOPBACK_INDEX: Final = 1
 class Link(NamedTuple):
     """A network interface; ``kind`` is "bridge", "veth", … or "" for hardware and loopback."""
 
-    index: int
+    ifindex: int
     name: str
     kind: str
     mac: str
@@ -84,35 +84,30 @@ class Link(NamedTuple):
 class Address(NamedTuple):
     """An IPv4 address of an interface."""
 
-    index: int
+    ifindex: int
     address: str
     prefix: int
 
 
 class Route(NamedTuple):
-    """An IPv4 route; destination "0.0.0.0" with prefix 0 is the default; gateway "" when directly connected."""
+    """An IPv4 route; destination "0.0.0.0" with prefix 0 is the default; gateway "" means no gateway."""
 
     destination: str
     prefix: int
     gateway: str
-    index: int
+    ifindex: int
     table: int
 
 
 def create_bridge(name: str, *, mac: bytes, mtu: int = 0) -> Message:
-    """A bridge, down. A MAC given here stays; otherwise it would follow the ports and break neighbours' caches."""
+    """A bridge, down. A MAC given here stays; otherwise it would follow the ports and break neighbours'
+    caches.
+    """
     body = _IFINFO.pack(0, 0, 0, 0, 0) + _name(name) + attr(_IFLA_ADDRESS, mac)
     if mtu:
         body += u32(_IFLA_MTU, mtu)
     body += nest(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "bridge"))
     return Message(_RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"create bridge {name}")
-
-
-def create_dummy(name: str) -> Message:
-    """An interface that leads nowhere, up."""
-    body = _IFINFO.pack(0, 0, 0, _IFF_UP, _IFF_UP) + _name(name)
-    body += nest(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "dummy"))
-    return Message(_RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"create dummy {name}")
 
 
 def create_veth(
@@ -148,7 +143,8 @@ def set_hairpin(port: str) -> Message:
 def place_mac(index: int, mac: bytes) -> Message:
     """Tell the bridge that ``mac`` is behind its port ``index``, wherever it believed it before.
 
-    The entry does not age (a learned one is refused while the port has no carrier) but moves when the MAC does.
+    The entry does not age (a learned one is refused while the port has no carrier) but moves when the MAC
+    does.
     """
     body = _NEIGHBOUR.pack(socket.AF_BRIDGE, index, _NUD_NOARP, _NTF_MASTER, 0) + attr(_NDA_LLADDR, mac)
     return Message(_RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, "place MAC on bridge port")
@@ -156,18 +152,26 @@ def place_mac(index: int, mac: bytes) -> Message:
 
 def set_up(index: int) -> Message:
     """Bring an interface up."""
-    return Message(_RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP), f"bring up interface {index}")
+    return Message(
+        _RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP), f"bring up interface {index}"
+    )
 
 
 def rename(index: int, name: str) -> Message:
     """Rename an interface, which must be down on kernels before 6.2."""
-    return Message(_RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _name(name), f"rename interface to {name}")
+    return Message(
+        _RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _name(name), f"rename interface to {name}"
+    )
 
 
 def add_address(index: int, address: str, *, prefix: int) -> Message:
     """Give an interface an IPv4 address; an existing one is no error."""
     local = socket.inet_pton(socket.AF_INET, address)
-    body = _IFADDR.pack(socket.AF_INET, prefix, 0, 0, index) + attr(_IFA_LOCAL, local) + attr(_IFA_ADDRESS, local)
+    body = (
+        _IFADDR.pack(socket.AF_INET, prefix, 0, 0, index)
+        + attr(_IFA_LOCAL, local)
+        + attr(_IFA_ADDRESS, local)
+    )
     body += attr(_IFA_BROADCAST, _broadcast(local, prefix))
     return Message(_RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, f"add address {address}/{prefix}")
 

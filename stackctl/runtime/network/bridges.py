@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from stackctl.runtime.kernel import rtnetlink
@@ -31,7 +32,8 @@ _CONTAINER_SYSCTLS: Final = (
 )
 
 
-class BridgeInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BridgeInfo:
     """A bridge that is up; ``notices`` are things done to the host that its owner should be told."""
 
     name: str
@@ -71,14 +73,17 @@ def create_bridge(
     """
     name = bridge_name(engine_id, network_id)
     try:
-        found = _ask(netlink, [rtnetlink.create_bridge(name, mac=mac_of(gateway), mtu=mtu), rtnetlink.get_link(name)])
+        found = _ask(
+            netlink, [rtnetlink.create_bridge(name, mac=mac_of(gateway), mtu=mtu), rtnetlink.get_link(name)]
+        )
     except NetlinkError as failure:
         if failure.errno != errno.EEXIST:
             raise
         found = _ask(netlink, [rtnetlink.get_link(name)])
-    index = rtnetlink.parse_link(found[-1].body).index
+    index = rtnetlink.parse_link(found[-1].body).ifindex
     _write_if_there(f"{_CONF6}/{name}/disable_ipv6", b"1")
-    # State: packets from 127.0.0.1 to a published port leave by the bridge with their source until masqueraded.
+    # State: packets from 127.0.0.1 to a published port leave by the bridge with their source until
+    # masqueraded.
     # Threat: this also lets neighbours on the bridge address 127/8 of the host (CVE-2020-8558).
     # Order: the firewall drops 127/8 from any interface but lo; a container attaches only after it stands.
     _write(f"{_CONF4}/{name}/route_localnet", b"1")
@@ -107,7 +112,8 @@ def attach(
     """Give a new network namespace its loopback and one interface, eth0, eth1, …, for each endpoint.
 
     Call it once per namespace, with ``netlink`` in the host's. ``sysctls`` are (``net.…``, value), written
-    once the interfaces exist. Nothing needs undoing: all of it ends with the namespace. Raises NetlinkError, OSError.
+    once the interfaces exist. Nothing needs undoing: all of it ends with the namespace. Raises NetlinkError,
+    OSError.
     """
     with in_netns(netns_fd):
         for path, value in _CONTAINER_SYSCTLS:
@@ -139,7 +145,7 @@ def _create_port(netlink: Netlink, netns_fd: int, endpoint: Endpoint, interface:
             continue
         # A restarted container has the MAC it had before; until the kernel has cleared the old port away, the
         # bridge would go on sending there.
-        netlink.transact([rtnetlink.place_mac(rtnetlink.parse_link(found[-1].body).index, mac)])
+        netlink.transact([rtnetlink.place_mac(rtnetlink.parse_link(found[-1].body).ifindex, mac)])
         return
 
 
@@ -148,7 +154,7 @@ def _interior(inside: Netlink, endpoints: Sequence[Endpoint]) -> list[Message]:
     if not endpoints:
         return messages
     # Not 2, 3, …: some kernels put fallback tunnel devices into every new namespace.
-    index_of = {link.name: link.index for link in rtnetlink.links(inside)}
+    index_of = {link.name: link.ifindex for link in rtnetlink.links(inside)}
     for number, endpoint in enumerate(endpoints):
         index = index_of[f"eth{number}"]
         messages.append(rtnetlink.add_address(index, endpoint.address, prefix=endpoint.prefix))

@@ -1,12 +1,12 @@
 """One nftables table for each engine: publishing, the way out, and the walls between networks.
 
-The table is rendered whole from a ``FirewallState`` and replaced in one transaction. Established connections
-do not notice: connection tracking remembers where they go, and packets see either the old table or the new.
-A change of who serves a port replaces only that port's chain.
+The table is made from a ``FirewallState`` in one transaction, or led from one state to the next. Established
+connections do not notice: connection tracking remembers where they go.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from stackctl.model.container import Protocol
 from stackctl.runtime.kernel import nft_expressions as x
 from stackctl.runtime.kernel.conntrack import UDP, Flow, flows, forget
+from stackctl.runtime.kernel.netlink import NetlinkError
 from stackctl.runtime.kernel.nftables import (
     FORWARD,
     OUTPUT,
@@ -28,6 +29,8 @@ from stackctl.runtime.kernel.nftables import (
     TYPE_PORT,
     TYPE_PROTOCOL,
     Batch,
+    SetRef,
+    chains,
     open_nftables,
     types,
 )
@@ -36,6 +39,13 @@ from stackctl.runtime.network.addresses import Subnet, parse_subnet
 _PROTOCOLS: Final = {"tcp": b"\x06", "udp": b"\x11"}
 _LOOPBACK: Final = parse_subnet("127.0.0.0/8")
 _LO: Final = x.interface("lo")
+_PUBLISHED: Final = "published"
+_RAW: Final = "raw-prerouting"
+_FORWARD: Final = "forward"
+_POSTROUTING: Final = "postrouting"
+_ANY: Final = "on-any-address"
+_SPECIFIC: Final = "on-one-address"
+_IS_LOOPBACK: Final = (x.mask(_LOOPBACK.mask), x.equal(_LOOPBACK.base.to_bytes(4, "big")))
 
 
 class FirewallNetwork(NamedTuple):
@@ -54,7 +64,8 @@ class Backend(NamedTuple):
 
 
 class FirewallPort(NamedTuple):
-    """A published host port and the replicas that serve it in turn; none of them means connections are refused.
+    """A published host port and the replicas that serve it in turn; none of them means connections are
+    refused.
 
     ``host_ip`` "" or "0.0.0.0" means every address of the host. IPv6 addresses are left alone.
     """
@@ -90,25 +101,34 @@ class Firewall:
         self._applied: FirewallState | None = None
 
     def apply(self, state: FirewallState) -> None:
-        """Make the table as ``state`` says, in one transaction; nothing is sent when it is so already.
+        """Make the table as ``state`` says, changing only what differs from the state applied before.
 
         Flows over UDP to replicas that went are forgotten, so that their next packet goes to another.
-        Raises NetlinkError; the table is then as it was.
+        Raises NetlinkError; the table is then as it was, and the next call makes all of it.
         """
-        before, self._applied = self._applied, None
-        batch = self._difference(before, state)
-        batch.commit(self._netlink)
+        before = self._applied
+        if before is None:
+            self.replace(state)
+            return
+        self._applied = None
+        render_difference(self._table, before, state).commit(self._netlink)
         self._applied = state
-        if before is not None:
-            self._forget_udp(before, state)
+        self._forget_udp(before, state)
 
     def replace(self, state: FirewallState) -> None:
-        """Make the table as ``state`` says, whatever may have happened to it meanwhile. Raises NetlinkError."""
+        """Make the table as ``state`` says, whatever has become of it meanwhile. Raises NetlinkError."""
         before, self._applied = self._applied, None
-        render(self._table, state).commit(self._netlink)
+        try:
+            render(self._table, state).commit(self._netlink)
+        except NetlinkError as failure:
+            if failure.errno not in (errno.EEXIST, errno.EOPNOTSUPP):
+                raise
+            # Chains of another version hang at other hooks. Packets on their way see a moment without rules.
+            self.remove()
+            render(self._table, state).commit(self._netlink)
+        self._sweep(state)
         self._applied = state
-        if before is not None:
-            self._forget_udp(before, state)
+        self._forget_udp(before or FirewallState(), state)
 
     def remove(self) -> None:
         """Remove the table; harmless when there is none. Raises NetlinkError."""
@@ -122,16 +142,13 @@ class Firewall:
         """Close the socket; the table stays."""
         self._netlink.close()
 
-    def _difference(self, before: FirewallState | None, state: FirewallState) -> Batch:
-        if before is None or before.networks != state.networks or _keys(before.ports) != _keys(state.ports):
-            return render(self._table, state)
+    def _sweep(self, state: FirewallState) -> None:
+        wanted = {_PUBLISHED, *published(state.ports)}
         batch = Batch()
-        old = {port.chain: port for port in before.ports}
-        for port in _published(state.ports):
-            if old[port.chain].backends != port.backends:
-                batch.flush_chain(self._table, port.chain)
-                _add_choice(batch, self._table, port)
-        return batch
+        for chain in chains(self._netlink, self._table):
+            if chain.hook < 0 and chain.name not in wanted:
+                batch.delete_chain(self._table, chain.name)
+        batch.commit(self._netlink)
 
     def _forget_udp(self, before: FirewallState, state: FirewallState) -> None:
         changed = {port.host_port for port in set(before.ports) ^ set(state.ports) if port.protocol == "udp"}
@@ -149,40 +166,66 @@ def table_name(engine_id: str) -> str:
 
 
 def render(table: str, state: FirewallState) -> Batch:
-    """Return the transaction that makes the whole table. Pure."""
+    """Return the transaction that makes the whole table, whatever is in it; chains of other ports stay. Pure.
+
+    A packet begins with the old rules or the new ones and keeps to them; but what it finds in a map, and
+    which base chains it meets, is decided when it gets there. So, for no packet to fall between: base chains
+    are kept, never replaced; maps are named, and an element that stays is never without a successor; and a
+    replica is chosen by rules, not by a map (each of these was seen to refuse connections under load).
+    """
     batch = Batch()
-    batch.replace_table(table)
-    _add_sets(batch, table, state.networks)
-    ports = _published(state.ports)
-    for port in ports:
+    batch.add_table(table)
+    batch.flush_table(table)
+    ports = published(state.ports)
+    for port in ports.values():
         batch.add_chain(table, port.chain)
         _add_choice(batch, table, port)
-    _add_port_maps(batch, table, ports)
+    _add_publishing(batch, table, ports.values())
     _add_isolation(batch, table, state.networks)
-    _add_publishing(batch, table)
     _add_masquerading(batch, table, state.networks)
     return batch
 
 
-def _add_sets(batch: Batch, table: str, networks: Sequence[FirewallNetwork]) -> None:
-    """Sets per prefix length, so that a packet costs the same however many networks there are.
+def render_difference(table: str, before: FirewallState, state: FirewallState) -> Batch:
+    """Return the transaction that leads from one state to another. Pure."""
+    batch = Batch()
+    old, new = published(before.ports), published(state.ports)
+    for name, port in new.items():
+        known = old.get(name)
+        if known is None:
+            batch.add_chain(table, name)
+        elif known.backends != port.backends:
+            batch.flush_chain(table, name)
+        else:
+            continue
+        _add_choice(batch, table, port)
+        if known is None:
+            batch.add_to_map(table, _map_of(port), [(_port_key(port), x.goto_data(name))])
+    for name, port in old.items():
+        if name not in new:
+            batch.delete_from_map(table, _map_of(port), [_port_key(port)])
+            batch.flush_chain(table, name)
+            batch.delete_chain(table, name)
+    if before.networks != state.networks:
+        for chain in (_RAW, _FORWARD, _POSTROUTING):
+            batch.flush_chain(table, chain)
+        _add_isolation(batch, table, state.networks)
+        _add_masquerading(batch, table, state.networks)
+    return batch
 
-    subnets-N: their base addresses. home-N: base address and bridge. outward-N: the ones that may go out.
+
+def published(ports: Iterable[FirewallPort]) -> dict[str, FirewallPort]:
+    """Return the ports this table is for by chain, with the replicas of all that were written for each.
+    Pure.
     """
-    for prefix, members in _by_prefix(networks):
-        bases = [base.to_bytes(4, "big") for base, _ in members]
-        homes = [base.to_bytes(4, "big") + x.interface(network.bridge) for base, network in members]
-        outward = [base.to_bytes(4, "big") for base, network in members if not network.is_internal]
-        batch.add_set(table, f"subnets-{prefix}", key_type=TYPE_ADDRESS, key_size=4, keys=bases)
-        batch.add_set(table, f"outward-{prefix}", key_type=TYPE_ADDRESS, key_size=4, keys=outward)
-        home_type = types(TYPE_ADDRESS, TYPE_INTERFACE)
-        batch.add_set(table, f"home-{prefix}", key_type=home_type, key_size=20, keys=homes)
-    names = [x.interface(network.bridge) for network in networks]
-    internal = [x.interface(network.bridge) for network in networks if network.is_internal]
-    batch.add_set(table, "bridges", key_type=TYPE_INTERFACE, key_size=16, keys=names)
-    batch.add_set(table, "internal", key_type=TYPE_INTERFACE, key_size=16, keys=internal)
-    same = types(TYPE_INTERFACE, TYPE_INTERFACE)
-    batch.add_set(table, "within", key_type=same, key_size=32, keys=[name + name for name in internal])
+    merged: dict[str, FirewallPort] = {}
+    for port in ports:
+        if ":" in port.host_ip:
+            continue
+        name = port.chain
+        known = merged.get(name)
+        merged[name] = known._replace(backends=known.backends + port.backends) if known else port
+    return merged
 
 
 def _add_isolation(batch: Batch, table: str, networks: Sequence[FirewallNetwork]) -> None:
@@ -192,94 +235,116 @@ def _add_isolation(batch: Batch, table: str, networks: Sequence[FirewallNetwork]
     # Order: before connection tracking and NAT, so a packet for a published port still names the host
     # here, and one that names a container from elsewhere is never legitimate. Replies to what went out
     # masqueraded name the host too.
-    chain = "raw-prerouting"
+    chain = _RAW
     batch.add_base_chain(table, chain, kind="filter", hook=PREROUTING, priority=PRIORITY_RAW)
     batch.add_rule(table, chain, x.meta(x.META_IIFNAME), x.equal(_LO), x.verdict(x.ACCEPT))
     for load in (x.ip_destination(), x.ip_source()):
-        loopback = (load, x.mask(_LOOPBACK.mask), x.equal(_LOOPBACK.base.to_bytes(4, "big")))
-        batch.add_rule(table, chain, *loopback, x.verdict(x.DROP), comment="127/8 from outside")
-    for prefix, _ in _by_prefix(networks):
+        batch.add_rule(table, chain, load, *_IS_LOOPBACK, x.verdict(x.DROP), comment="127/8 from outside")
+    for prefix, members in _by_prefix(networks):
+        bases = _subnet_set(batch, table, members)
+        homes = _home_set(batch, table, members)
         batch.add_rule(
             table,
             chain,
-            *(x.ip_destination(), x.mask(_mask(prefix)), x.is_in(f"subnets-{prefix}")),
-            *(x.meta(x.META_IIFNAME, x.REG1), x.is_not_in(f"home-{prefix}"), x.verdict(x.DROP)),
+            *(x.ip_destination(), x.mask(_mask(prefix)), x.is_in(bases)),
+            *(x.meta(x.META_IIFNAME, x.REG1), x.is_not_in(homes), x.verdict(x.DROP)),
             comment="to a network from elsewhere",
         )
-    chain = "forward"
+    chain = _FORWARD
     batch.add_base_chain(table, chain, kind="filter", hook=FORWARD, priority=PRIORITY_FILTER)
+    internal = [x.interface(network.bridge) for network in networks if network.is_internal]
+    if not internal:
+        return
     # With br_netfilter, frames inside one bridge come by here as well.
     both = (x.meta(x.META_IIFNAME, x.REG0), x.meta(x.META_OIFNAME, x.REG0 + 4))
-    batch.add_rule(table, chain, *both, x.is_in("within"), x.verdict(x.ACCEPT))
+    pairs = types(TYPE_INTERFACE, TYPE_INTERFACE)
+    within = batch.add_set(table, key_type=pairs, key_size=32, keys=[name + name for name in internal])
+    batch.add_rule(table, chain, *both, x.is_in(within), x.verdict(x.ACCEPT))
     for key in (x.META_IIFNAME, x.META_OIFNAME):
-        internal = (x.meta(key), x.is_in("internal"))
-        batch.add_rule(table, chain, *internal, x.verdict(x.DROP), comment="internal network")
+        names = batch.add_set(table, key_type=TYPE_INTERFACE, key_size=16, keys=internal)
+        batch.add_rule(
+            table, chain, x.meta(key), x.is_in(names), x.verdict(x.DROP), comment="internal network"
+        )
 
 
-def _add_publishing(batch: Batch, table: str) -> None:
-    batch.add_chain(table, "published")
-    protocol = x.meta(x.META_L4PROTO, x.REG1)
-    specific = (x.ip_destination(x.REG0), protocol, x.destination_port(x.REG2))
-    batch.add_rule(table, "published", *specific, x.mapped("specific", x.REG0, to=x.VERDICT))
-    general = (x.meta(x.META_L4PROTO, x.REG0), x.destination_port(x.REG1))
-    batch.add_rule(table, "published", *general, x.mapped("any", x.REG0, to=x.VERDICT))
+def _add_publishing(batch: Batch, table: str, ports: Iterable[FirewallPort]) -> None:
+    batch.add_chain(table, _PUBLISHED)
+    specific = types(TYPE_ADDRESS, TYPE_PROTOCOL, TYPE_PORT)
+    verdicts = batch.add_verdict_map(table, _SPECIFIC, key_type=specific, key_size=12)
+    whole = (x.ip_destination(x.REG0), x.meta(x.META_L4PROTO, x.REG1), x.destination_port(x.REG2))
+    batch.add_rule(table, _PUBLISHED, *whole, x.carry_out(verdicts))
+    verdicts = batch.add_verdict_map(table, _ANY, key_type=types(TYPE_PROTOCOL, TYPE_PORT), key_size=8)
+    load = (x.meta(x.META_L4PROTO, x.REG0), x.destination_port(x.REG1))
+    batch.add_rule(table, _PUBLISHED, *load, x.carry_out(verdicts))
+    elements: dict[str, list[tuple[bytes, bytes]]] = {_SPECIFIC: [], _ANY: []}
+    for port in ports:
+        elements[_map_of(port)].append((_port_key(port), x.goto_data(port.chain)))
+    for name, members in elements.items():
+        batch.flush_map(table, name)
+        batch.add_to_map(table, name, members)
     for chain, hook in (("prerouting", PREROUTING), ("output", OUTPUT)):
         batch.add_base_chain(table, chain, kind="nat", hook=hook, priority=PRIORITY_DSTNAT)
-        batch.add_rule(table, chain, *x.to_local_address(), x.jump("published"))
+        batch.add_rule(table, chain, *x.to_local_address(), x.jump(_PUBLISHED))
 
 
 def _add_masquerading(batch: Batch, table: str, networks: Sequence[FirewallNetwork]) -> None:
-    chain = "postrouting"
+    chain = _POSTROUTING
     batch.add_base_chain(table, chain, kind="nat", hook=POSTROUTING, priority=PRIORITY_SRCNAT)
     # From the host's 127.0.0.1 to a published port: the container could not answer that source.
-    loopback = (x.ip_source(), x.mask(_LOOPBACK.mask), x.equal(_LOOPBACK.base.to_bytes(4, "big")))
-    onto_bridge = (x.meta(x.META_OIFNAME), x.is_in("bridges"))
-    batch.add_rule(table, chain, *loopback, *onto_bridge, x.masquerade(), comment="from 127/8")
-    for prefix, _ in _by_prefix(networks):
+    onto = batch.add_set(
+        table,
+        key_type=TYPE_INTERFACE,
+        key_size=16,
+        keys=[x.interface(network.bridge) for network in networks],
+    )
+    onto_bridge = (x.meta(x.META_OIFNAME), x.is_in(onto))
+    batch.add_rule(
+        table, chain, x.ip_source(), *_IS_LOOPBACK, *onto_bridge, x.masquerade(), comment="from 127/8"
+    )
+    for prefix, members in _by_prefix(networks):
         load = (x.ip_source(), x.mask(_mask(prefix)))
         leaving = x.meta(x.META_OIFNAME, x.REG1)
         # To itself or a neighbour through the host's address: the answer must come back through the host.
         # Only what was redirected, or br_netfilter would have everything between neighbours rewritten.
-        home = (*load, leaving, x.is_in(f"home-{prefix}"))
+        home = (*load, leaving, x.is_in(_home_set(batch, table, members)))
         batch.add_rule(table, chain, *home, *x.is_redirected(), x.masquerade(), comment="hairpin")
-        away = (*load, x.is_in(f"outward-{prefix}"), leaving, x.is_not_in(f"home-{prefix}"))
+        outward = _subnet_set(
+            batch, table, [(base, network) for base, network in members if not network.is_internal]
+        )
+        homes = _home_set(batch, table, members)
+        away = (*load, x.is_in(outward), leaving, x.is_not_in(homes))
         batch.add_rule(table, chain, *away, x.masquerade(), comment="way out")
 
 
-def _add_port_maps(batch: Batch, table: str, ports: Sequence[FirewallPort]) -> None:
-    specific: list[tuple[bytes, bytes]] = []
-    general: list[tuple[bytes, bytes]] = []
-    for port in ports:
-        key = x.padded(_PROTOCOLS[port.protocol]) + x.padded(x.port(port.host_port))
-        if _host_ip(port):
-            specific.append((x.address(port.host_ip) + key, x.goto_data(port.chain)))
-        else:
-            general.append((key, x.goto_data(port.chain)))
-    key_type = types(TYPE_PROTOCOL, TYPE_PORT)
-    batch.add_verdict_map(table, "any", key_type=key_type, key_size=8, elements=general)
-    key_type = types(TYPE_ADDRESS, TYPE_PROTOCOL, TYPE_PORT)
-    batch.add_verdict_map(table, "specific", key_type=key_type, key_size=12, elements=specific)
+def _subnet_set(batch: Batch, table: str, members: Sequence[tuple[int, FirewallNetwork]]) -> SetRef:
+    keys = [base.to_bytes(4, "big") for base, _ in members]
+    return batch.add_set(table, key_type=TYPE_ADDRESS, key_size=4, keys=keys)
+
+
+def _home_set(batch: Batch, table: str, members: Sequence[tuple[int, FirewallNetwork]]) -> SetRef:
+    keys = [base.to_bytes(4, "big") + x.interface(network.bridge) for base, network in members]
+    return batch.add_set(table, key_type=types(TYPE_ADDRESS, TYPE_INTERFACE), key_size=20, keys=keys)
 
 
 def _add_choice(batch: Batch, table: str, port: FirewallPort) -> None:
-    if not port.backends:
-        return  # the packet stays at the host, where the port is held but nobody listens: refused
-    if len(port.backends) == 1:
-        only = port.backends[0]
-        chosen: tuple[bytes, ...] = (x.load(x.address(only.address), x.REG0), x.load(x.port(only.port), x.REG1))
-    else:
-        name, set_id = batch.add_anonymous_map(
-            table,
-            key_size=4,
-            data_type=types(TYPE_ADDRESS, TYPE_PORT),
-            data_size=8,
-            elements=[
-                (x.number_key(number), x.value_data(x.address(b.address) + x.padded(x.port(b.port))))
-                for number, b in enumerate(port.backends)
-            ],
-        )
-        chosen = (x.numgen(len(port.backends)), x.mapped(name, set_id=set_id))
-    batch.add_rule(table, port.chain, *chosen, x.redirect(x.REG0, x.REG1))
+    """Every n-th goes to the first, of the rest every (n-1)-th to the second, and so on: exactly in turn.
+
+    Without replicas the packet stays at the host, where the port is held but nobody listens: refused.
+    """
+    for number, (address, target) in enumerate(port.backends):
+        remaining = len(port.backends) - number
+        turn = x.every(remaining) if remaining > 1 else ()
+        load = (x.load(x.address(address), x.REG0), x.load(x.port(target), x.REG1))
+        batch.add_rule(table, port.chain, *turn, *load, x.redirect(x.REG0, x.REG1))
+
+
+def _port_key(port: FirewallPort) -> bytes:
+    key = x.padded(_PROTOCOLS[port.protocol]) + x.padded(x.port(port.host_port))
+    return x.address(port.host_ip) + key if _host_ip(port) else key
+
+
+def _map_of(port: FirewallPort) -> str:
+    return _SPECIFIC if _host_ip(port) else _ANY
 
 
 def _is_stale(flow: Flow, serving: dict[int, set[str]]) -> bool:
@@ -294,14 +359,6 @@ def _is_stale(flow: Flow, serving: dict[int, set[str]]) -> bool:
 
 def _host_ip(port: FirewallPort) -> str:
     return "" if port.host_ip == "0.0.0.0" else port.host_ip
-
-
-def _published(ports: Iterable[FirewallPort]) -> list[FirewallPort]:
-    return [port for port in ports if ":" not in port.host_ip]
-
-
-def _keys(ports: Iterable[FirewallPort]) -> set[str]:
-    return {port.chain for port in ports}
 
 
 def _mask(prefix: int) -> int:

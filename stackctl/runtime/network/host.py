@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from stackctl.runtime.kernel import rtnetlink
 from stackctl.runtime.kernel.netlink import Netlink
@@ -29,17 +29,21 @@ def taken_subnets(netlink: Netlink, *, resolvers: tuple[str, ...] = ()) -> tuple
 
     Bridges of every engine are among them. Raises NetlinkError.
     """
-    names = {link.index: link.name for link in rtnetlink.links(netlink)}
+    names = {link.ifindex: link.name for link in rtnetlink.links(netlink)}
     found = [
-        Taken(subnet_of(parse_address(a.address), a.prefix), f"interface {names.get(a.index, '?')}")
+        Taken(subnet_of(parse_address(a.address), a.prefix), f"interface {names.get(a.ifindex, '?')}")
         for a in rtnetlink.addresses(netlink)
     ]
     for route in rtnetlink.routes(netlink):
         if route.prefix:
             subnet = subnet_of(parse_address(route.destination), route.prefix)
-            by = f"a route through {route.gateway}" if route.gateway else f"interface {names.get(route.index, '?')}"
+            by = (
+                f"a route through {route.gateway}"
+                if route.gateway
+                else f"interface {names.get(route.ifindex, '?')}"
+            )
             found.append(Taken(subnet, by, is_wide=bool(route.gateway)))
     for resolver in resolvers:
-        if ":" not in resolver:
+        with suppress(ValueError):  # IPv6, or rubbish in resolv.conf
             found.append(Taken(subnet_of(parse_address(resolver), 32), f"name server {resolver}"))
     return tuple(found)

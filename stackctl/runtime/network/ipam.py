@@ -60,7 +60,8 @@ class Addressing(NamedTuple):
 def plan_addressing(
     spec: NetworkSpec, taken: Sequence[Taken], *, pools: Iterable[tuple[Subnet, int]] = POOLS
 ) -> Addressing:
-    """Decide the addressing of a new network. ``taken`` must hold every subnet of the host and of all engines.
+    """Decide the addressing of a new network. ``taken`` must hold every subnet of the host and of all
+    engines.
 
     Raises AddressError for values that make no sense, for a subnet that overlaps another, and when
     nothing is left.
@@ -150,7 +151,9 @@ class AddressPool:
 def _explicit_subnet(spec: NetworkSpec, taken: Sequence[Taken]) -> Subnet:
     subnet = _parse(parse_subnet, spec.subnet, f"subnet of network {spec.name}")
     if not _SHORTEST_PREFIX <= subnet.prefix <= _LONGEST_PREFIX:
-        raise AddressError(f"subnet {subnet} of network {spec.name} must have a prefix from /8 to /30", code="bad-subnet")
+        raise AddressError(
+            f"subnet {subnet} of network {spec.name} must have a prefix from /8 to /30", code="bad-subnet"
+        )
     for other in taken:
         is_inside = other.is_wide and other.subnet.prefix < subnet.prefix
         if subnet.overlaps(other.subnet) and not is_inside:
@@ -165,7 +168,8 @@ def _explicit_subnet(spec: NetworkSpec, taken: Sequence[Taken]) -> Subnet:
 def _free_subnet(spec: NetworkSpec, taken: Sequence[Taken], pools: Iterable[tuple[Subnet, int]]) -> Subnet:
     if spec.gateway or spec.ip_range:
         raise AddressError(
-            f"network {spec.name} has a gateway or ip_range but no subnet they could belong to", code="bad-subnet"
+            f"network {spec.name} has a gateway or ip_range but no subnet they could belong to",
+            code="bad-subnet",
         )
     searched: list[str] = []
     for pool, prefix in pools:
@@ -197,5 +201,7 @@ def _parse(reader: Callable[[str], _T], text: str, what: str) -> _T:
         return reader(text)
     except ValueError as cause:
         if ":" in text:
-            raise AddressError(f"{what}: {text} is IPv6, which is not supported here", code="bad-subnet") from cause
+            raise AddressError(
+                f"{what}: {text} is IPv6, which is not supported here", code="bad-subnet"
+            ) from cause
         raise AddressError(f"{what}: {cause}", code="bad-subnet") from cause

@@ -108,9 +108,7 @@ def _close_process(world: World, container: Container) -> None:
         container.logs.finish()
     for name in ("1", "2", "stdin", "terminal"):
         world.kept.drop(f"{container.id}/{name}")
-    if container.dns is not None:
-        container.dns.close()
-        container.dns = None
+    world.networks.disconnect(container)
     for fd in (container.pidfd, container.terminal_fd, container.stdin_fd):
         if fd >= 0:
             world.loop.unregister(fd)

@@ -38,10 +38,10 @@ class Lab:
         self.outside = self.new_netns()
         veth = rtnetlink.create_veth("uplink", "eth0", netns_fd=self.outside)
         (link,) = self.netlink.transact([veth, rtnetlink.get_link("uplink")])
-        index = rtnetlink.parse_link(link.body).index
+        index = rtnetlink.parse_link(link.body).ifindex
         self.netlink.transact([rtnetlink.add_address(index, HOST_ADDRESS, prefix=24)])
         with Netlink.inside(self.outside) as far:
-            index = next(k.index for k in rtnetlink.links(far) if k.name == "eth0")
+            index = next(k.ifindex for k in rtnetlink.links(far) if k.name == "eth0")
             far.transact(
                 [
                     rtnetlink.set_up(rtnetlink.LOOPBACK_INDEX),
@@ -67,16 +67,18 @@ class Lab:
     def container(self, *places: tuple[BridgeInfo, str], is_internal: bool = False) -> int:
         """A namespace with one interface for each (bridge, address)."""
         fd = self.new_netns()
-        gateway = (lambda bridge: "") if is_internal else (lambda bridge: bridge.gateway)
         attach(
             fd,
-            [Endpoint(bridge.index, address, bridge.prefix, gateway(bridge)) for bridge, address in places],
+            [
+                Endpoint(bridge.index, address, bridge.prefix, "" if is_internal else bridge.gateway)
+                for bridge, address in places
+            ],
             netlink=self.netlink,
         )
         return fd
 
     def serve(self, netns: int, port: int, answer: str) -> None:
-        """A TCP and a UDP service in ``netns`` that answer whoever comes with ``answer`` and the caller's address."""
+        """A TCP and a UDP service in ``netns``: both answer with ``answer`` and the caller's address."""
         with in_netns(netns):
             listener = socket.create_server(("0.0.0.0", port), backlog=256)
             datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

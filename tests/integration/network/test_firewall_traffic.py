@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stackctl.runtime.kernel import nftables
+from stackctl.runtime.kernel.netlink import Netlink
 from stackctl.runtime.kernel.netns import in_netns
 from stackctl.runtime.kernel.rtnetlink import add_route
-from stackctl.runtime.kernel.netlink import Netlink
 from stackctl.runtime.network.addresses import mac_of
 from stackctl.runtime.network.bridges import our_bridges, remove_bridge
 from stackctl.runtime.network.firewall import Backend, Firewall, FirewallPort, FirewallState
@@ -29,7 +29,7 @@ A, B, C = "10.208.0.2", "10.208.0.3", "10.208.16.2"
 
 
 @pytest.fixture
-def firewall(lab: Lab) -> Iterator[Firewall]:
+def firewall(lab: Lab) -> Iterator[Firewall]:  # noqa: ARG001
     firewall = Firewall("abcdef")
     yield firewall
     firewall.remove()
@@ -66,13 +66,15 @@ def answers(lab: Lab, netns: int | None, address: str, count: int = 6) -> Counte
     return Counter(lab.ask(netns, address, 8080).split()[0] for _ in range(count))
 
 
-def test_a_published_port_takes_replicas_in_turn_from_outside(lab: Lab, town: Town) -> None:
+@pytest.mark.usefixtures("town")
+def test_a_published_port_takes_replicas_in_turn_from_outside(lab: Lab) -> None:
     assert answers(lab, lab.outside, HOST) == {"a": 3, "b": 3}
     assert lab.ask(lab.outside, HOST, 8080).split()[1] == OUTSIDE
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", HOST, "10.208.0.1"])
-def test_a_published_port_is_reachable_on_the_host_itself(lab: Lab, town: Town, address: str) -> None:
+@pytest.mark.usefixtures("town")
+def test_a_published_port_is_reachable_on_the_host_itself(lab: Lab, address: str) -> None:
     assert answers(lab, None, address) == {"a": 3, "b": 3}
 
 
@@ -113,7 +115,7 @@ def test_a_neighbour_of_the_host_does_not_reach_containers(lab: Lab, town: Town)
     assert lab.ask(lab.outside, A, 80).startswith("a")  # so it was the firewall
 
 
-def test_a_container_does_not_reach_the_loopback_of_the_host(lab: Lab, town: Town) -> None:
+def test_a_container_does_not_reach_the_loopback_of_the_host(town: Town) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
         service.bind(("127.0.0.1", 9000))
         service.settimeout(0.2)
@@ -189,7 +191,9 @@ def test_no_connection_is_refused_while_replicas_are_swapped(lab: Lab, town: Tow
     while any(thread.is_alive() for thread in threads):
         town.publish(*((A,), (B,), (A, B))[swaps % 3])
         if swaps % 5 == 0:
-            town.firewall.replace(FirewallState((town.first, town.second), (FirewallPort("tcp", "", 8080, (Backend(A, 80),)),)))
+            town.firewall.replace(
+                FirewallState((town.first, town.second), (FirewallPort("tcp", "", 8080, (Backend(A, 80),)),))
+            )
         swaps += 1
     for thread in threads:
         thread.join()

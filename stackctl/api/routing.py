@@ -1,0 +1,114 @@
+"""Routes, and the one table from errors to statuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stackctl import errors
+from stackctl.api.connection import BadRequest, Connection, Request
+from stackctl.reconcile.plan_json import diagnostic_json
+
+Handler = Callable[[Request, Connection, "dict[str, str]"], "Answer | None"]
+_VERSION: Final = re.compile(r"^/v\d+\.\d+(?=/)")
+
+STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (BadRequest, 400),
+    (errors.UsageError, 400),
+    (errors.StackFileError, 422),
+    (errors.PlanError, 422),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.PrivilegeError, 403),
+    (errors.ImageError, 400),
+    (errors.TransientError, 503),
+    (errors.StackctlError, 500),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: ``value`` as JSON, or ``text`` as it is; neither is an empty body."""
+
+    status: int = 200
+    value: Any = None
+    text: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method, a pattern such as ``/containers/{id}/json``, and who answers. A handler that streams returns None."""
+
+    method: str
+    pattern: str
+    handler: Handler
+
+
+class Router:
+    """Finds the route of a request, and answers what has none."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = [(route, _compile(route.pattern)) for route in routes]
+
+    def dispatch(self, request: Request, connection: Connection) -> None:
+        """Answer one request. Errors become answers; raises ClientGone."""
+        path = _VERSION.sub("", request.path)
+        try:
+            answer = self._find(request, connection, path)
+        except Exception as error:  # the edge where every error becomes a status
+            if connection.is_hijacked:
+                raise
+            answer = error_answer(error)
+        if answer is not None:
+            _send(connection, answer)
+
+    def _find(self, request: Request, connection: Connection, path: str) -> Answer | None:
+        is_known = False
+        for route, pattern in self._routes:
+            found = pattern.fullmatch(path)
+            if found is None:
+                continue
+            is_known = True
+            if route.method == request.method or (request.method == "HEAD" and route.method == "GET"):
+                return route.handler(request, connection, found.groupdict())
+        if is_known:
+            return Answer(405, {"message": f"method {request.method} is not allowed here"})
+        return Answer(404, {"message": "page not found"})
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", pattern))
+
+
+def error_answer(error: Exception) -> Answer:
+    """Return the answer an exception becomes. Raises it again when it is not one of ours."""
+    for kind, status in STATUSES:
+        if isinstance(error, kind):
+            break
+    else:
+        from stackctl.api.connection import ClientGone
+
+        if isinstance(error, ClientGone):
+            raise error
+        status = 500
+    value: dict[str, Any] = {"message": str(error) or type(error).__name__}
+    if isinstance(error, errors.StackctlError):
+        value["kind"] = type(error).__name__
+        value["code"] = error.code
+        value["hint"] = error.hint
+        value["diagnostics"] = [diagnostic_json(diagnostic) for diagnostic in error.diagnostics]
+    return Answer(status, value)
+
+
+def _send(connection: Connection, answer: Answer) -> None:
+    if answer.text is not None:
+        connection.answer(answer.status, answer.text.encode(), "text/plain; charset=utf-8", answer.headers)
+    elif answer.value is None:
+        connection.answer(answer.status, b"", "application/json", answer.headers)
+    else:
+        body = json.dumps(answer.value, separators=(",", ":")).encode() + b"\n"
+        connection.answer(answer.status, body, "application/json", answer.headers)

@@ -1,0 +1,42 @@
+"""The table of commands: what is imported for one is named here, so that no other pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a command is and what it does, in one line."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
+    {
+        "up": Entry("up", "up", "Create and start the stack, or bring it to what the files say"),
+        "down": Entry("down", "down", "Stop and remove containers and networks"),
+        "plan": Entry("plan", "plan", "Show what `up` would do, and why; change nothing"),
+        "ps": Entry("ps", "ps", "List containers"),
+        "logs": Entry("logs", "logs", "Show what containers wrote"),
+        "exec": Entry("exec", "exec_", "Run a command in a running container"),
+        "run": Entry("run", "run", "Run a one-off command in a new container of a service"),
+        "start": Entry("lifecycle", "start", "Start containers that exist"),
+        "stop": Entry("lifecycle", "stop", "Stop containers"),
+        "restart": Entry("lifecycle", "restart", "Stop and start containers"),
+        "kill": Entry("lifecycle", "kill", "Send a signal to containers"),
+        "rm": Entry("rm", "rm", "Remove stopped containers"),
+        "config": Entry("config", "config", "Check the stack files and print what they come to"),
+        "image": Entry("image", "image", "Load, import, list and remove images"),
+        "engine": Entry("engine", "engine", "Start, stop and show the engine"),
+        "version": Entry("version", "version", "Show the version"),
+    }
+)
+
+NOT_YET: Final = frozenset(
+    "attach bridge build commit convert cp create events export images ls pause port publish pull push scale"
+    " stats top unpause volumes wait watch alpha".split()
+)

@@ -1,0 +1,70 @@
+"""Containers as the engine lists them: reading an entry of /containers/json. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from stackctl import labels
+
+Entry: TypeAlias = Mapping[str, Any]
+
+_HEALTH: Final = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+_EXIT_CODE: Final = re.compile(r"\w+ \((\d+)\)")
+RUNNING: Final = frozenset({"running", "restarting", "paused"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One container of a stack. ``number`` is 0 for a one-off; ``health`` "" without a check."""
+
+    id: str
+    name: str
+    service: str
+    number: int
+    state: str
+    status: str
+    is_oneoff: bool
+    health: str
+    exit_code: int
+    entry: Entry
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has processes."""
+        return self.state in RUNNING
+
+    @property
+    def log_name(self) -> str:
+        """What its log lines begin with."""
+        return f"{self.service}-{self.number}" if self.number else self.name
+
+
+def listed(entry: Entry) -> Listed:
+    """Read one entry."""
+    marks: Mapping[str, str] = entry.get("Labels") or {}
+    names = entry.get("Names") or [""]
+    number = marks.get(labels.CONTAINER_NUMBER, "")
+    is_oneoff = marks.get(labels.ONEOFF, "").lower() == "true"
+    status = str(entry.get("Status") or "")
+    health = _HEALTH.search(status)
+    code = _EXIT_CODE.match(status)
+    return Listed(
+        id=str(entry.get("Id") or ""),
+        name=str(names[0]).lstrip("/"),
+        service=marks.get(labels.SERVICE, ""),
+        number=int(number) if number.isdecimal() and not is_oneoff else 0,
+        state=str(entry.get("State") or ""),
+        status=status,
+        is_oneoff=is_oneoff,
+        health=health[1] if health else "",
+        exit_code=int(code[1]) if code else 0,
+        entry=entry,
+    )
+
+
+def in_order(entries: Iterable[Entry]) -> list[Listed]:
+    """Read entries, sorted by service and number, one-offs last."""
+    return sorted(map(listed, entries), key=lambda c: (c.service, c.is_oneoff, c.number, c.name))

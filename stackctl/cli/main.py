@@ -1,0 +1,197 @@
+"""The entry point: options before the command, the lazy command table, and how errors end the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from stackctl import __version__
+from stackctl.cli.commands import COMMANDS, NOT_YET
+from stackctl.cli.failure import Failure, error_text
+from stackctl.cli.settings import ANSI, PROGRESS, Settings, choose_ansi, choose_progress
+from stackctl.errors import StackctlError, UsageError
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by the table; imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the table's order."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None when there is none of that name."""
+        del ctx
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        found = getattr(import_module(f"stackctl.cli.{entry.module}"), entry.attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that ``args`` begins with. Raises UsageError, with what may have been meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise _unknown_command(name)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Whatever stops it is shown, and becomes a Failure."""
+        try:
+            return super().invoke(ctx)
+        except (Failure, BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # the edge: nobody above knows how to show it
+            _show(error, ctx.obj)
+            raise Failure(error.exit_status if isinstance(error, StackctlError) else 1) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, importing nothing."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+def _unknown_command(name: str) -> UsageError:
+    if name in NOT_YET:
+        return UsageError(f"the command {name} is not supported yet", code="not-supported")
+    from difflib import get_close_matches  # only after a mistake
+
+    likely = get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean `{likely[0]}`?" if likely else "`stackctl --help` lists the commands"
+    return UsageError(f"unknown command: {name}", code="unknown-command", hint=hint)
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    options_metavar="[OPTIONS]",
+    subcommand_metavar="COMMAND [ARGS]...",
+)
+@click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="Stack file; - reads standard input.")
+@click.option("-p", "--project-name", default="", metavar="NAME", help="Name of the stack.")
+@click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable; * enables all.")
+@click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Environment file, instead of .env.")
+@click.option("--project-directory", default="", metavar="DIR", help="What relative paths start from.")
+@click.option("--progress", metavar="|".join(PROGRESS), help="How to show progress.")
+@click.option("--ansi", metavar="|".join(ANSI), help="When to use colours.")
+@click.option("--all-resources", is_flag=True, hidden=True)
+@click.option("--compatibility", is_flag=True, hidden=True)
+@click.option("--dry-run", is_flag=True, hidden=True)
+@click.option("--parallel", type=int, hidden=True)
+@click.option("--verbose", is_flag=True, hidden=True)
+@click.version_option(__version__, "-v", "--version", message="stackctl version %(version)s")
+@click.pass_context
+def root(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    project_name: str,
+    profiles: tuple[str, ...],
+    env_files: tuple[str, ...],
+    project_directory: str,
+    progress: str | None,
+    ansi: str | None,
+    **others: Any,
+) -> None:
+    """Bring a Compose stack up on a built-in container runtime, without Docker."""
+    environment = dict(os.environ)
+    ctx.obj = Settings(
+        files=files,
+        project_name=project_name,
+        project_directory=project_directory,
+        profiles=profiles,
+        env_files=env_files,
+        progress=choose_progress(progress, environment),
+        ansi=choose_ansi(ansi, environment),
+        environment=environment,
+        cwd=os.getcwd(),
+    )
+    _refuse_unsupported(others)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _refuse_unsupported(given: dict[str, Any]) -> None:
+    if given["dry_run"]:
+        raise UsageError(
+            "--dry-run is not supported yet", code="not-supported", hint="`stackctl plan` shows what `up` would do"
+        )
+    for name in ("compatibility", "all_resources"):
+        if given[name]:
+            raise UsageError(f"--{name.replace('_', '-')} is not supported yet", code="not-supported")
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    status = run(sys.argv[1:])
+    # Streams may hold text for a reader that is gone: to be told so at exit would be a traceback.
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        _forget_output()
+    sys.exit(status)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status: 1 for everything wrong, 130 when interrupted."""
+    try:
+        result = root.main(arguments, prog_name="stackctl", standalone_mode=False)
+    except Failure as failure:
+        return failure.exit_status
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_output()
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _show(error: Exception, settings: Settings | None) -> None:
+    """Tell what went wrong, on standard error."""
+    if os.environ.get("STACKCTL_DEBUG") == "1":
+        import traceback  # only to debug
+
+        traceback.print_exception(error)
+    known = error if isinstance(error, StackctlError) else _unforeseen(error)
+    has_colour = settings is not None and settings.has_colour(is_terminal=sys.stderr.isatty())
+    text = error_text(known, lines=settings.lines if settings else None, has_colour=has_colour)
+    if settings is not None and settings.progress == "json":
+        import json  # only then
+
+        text = json.dumps({"error": True, "message": known.message, "details": text})
+    print(text, file=sys.stderr)
+
+
+def _unforeseen(error: Exception) -> StackctlError:
+    hint = "STACKCTL_DEBUG=1 shows where it happened"
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return StackctlError(error.strerror.lower() + where, code="system", hint=hint)
+    return StackctlError(f"internal error: {type(error).__name__}: {error}", code="internal", hint=hint)
+
+
+def _forget_output() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(null, stream.fileno())
+    os.close(null)

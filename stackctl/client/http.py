@@ -1,0 +1,392 @@
+"""HTTP/1.1 over a unix socket: one connection a request. ``http.client`` would cost the CLI 27 ms to import."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from stackctl.errors import EngineError, EngineUnreachable
+from stackctl.wire.error_json import error_from_json
+from stackctl.wire.frames import MULTIPLEXED, STDOUT, FrameDecoder, FrameError
+
+_PIECE_BYTES: Final = 1 << 16
+_LINE_BYTES: Final = 1 << 16
+_HEADERS: Final = 1000
+_ERROR_BODY_BYTES: Final = 1 << 22
+_AGENT: Final = "stackctl"
+
+
+class Readable(Protocol):
+    """A file opened for reading bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        ...
+
+
+class Connection:
+    """A connected socket and what was received but not yet used."""
+
+    def __init__(self, path: str, *, timeout_s: float | None) -> None:
+        self.path = path
+        self._buffer = b""
+        self._socket = _connect(path, timeout_s)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself."""
+        return self._socket
+
+    def take_leftover(self) -> bytes:
+        """Return what was received beyond what has been read, once."""
+        leftover, self._buffer = self._buffer, b""
+        return leftover
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``. Raises EngineUnreachable."""
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def read_line(self) -> bytes:
+        """Return the next line without its end. Raises EngineUnreachable when there is none."""
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > _LINE_BYTES:
+                raise EngineError("the engine's answer is not HTTP", code="bad-answer")
+            self._buffer += self._receive_some()
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.removesuffix(b"\r")
+
+    def read_some(self, most: int) -> bytes:
+        """Return 1 to ``most`` bytes. Raises EngineUnreachable at the end."""
+        data = self._buffer or self._receive_some()
+        self._buffer = data[most:]
+        return data[:most]
+
+    def read_to_end(self) -> Iterator[bytes]:
+        """Yield what comes until the engine closes."""
+        if self._buffer:
+            yield self.take_leftover()
+        while data := self._receive():
+            yield data
+
+    def close(self) -> None:
+        """Close; any number of times."""
+        self._socket.close()
+
+    def _receive_some(self) -> bytes:
+        data = self._receive()
+        if not data:
+            raise self._lost(None)
+        return data
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(_PIECE_BYTES)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: OSError | None) -> EngineUnreachable:
+        if isinstance(error, TimeoutError):
+            return EngineUnreachable(f"the engine at {self.path} does not answer", code="engine-silent")
+        return EngineUnreachable(
+            f"the engine at {self.path} closed the connection",
+            code="engine-lost",
+            hint="it may have been stopped or replaced: run the command again",
+        )
+
+
+class Response:
+    """An answer whose body has not been read. Closes its connection when the body ends."""
+
+    def __init__(self, connection: Connection, *, status: int, headers: Mapping[str, str]) -> None:
+        self._connection = connection
+        self.status = status
+        self.headers = headers
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it arrives. Raises EngineUnreachable when it breaks off."""
+        try:
+            if self.status in (204, 304):
+                return
+            if self.headers.get("transfer-encoding", "").lower() == "chunked":
+                yield from self._chunks()
+            elif "content-length" in self.headers:
+                yield from self._exactly(_number(self.headers["content-length"], 10))
+            else:
+                yield from self._connection.read_to_end()
+        finally:
+            self.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines of the body as they are completed, without their ends."""
+        rest = b""
+        for piece in self.pieces():
+            *whole, rest = (rest + piece).split(b"\n") if b"\n" in piece else (rest + piece,)
+            yield from (line for line in whole if line.strip())
+        if rest.strip():
+            yield rest
+
+    def json_lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects of a body of one JSON object a line."""
+        with contextlib.closing(self.lines()) as lines:  # type: ignore[type-var]  # a generator
+            for line in lines:
+                value = _parse(line)
+                if not isinstance(value, dict):
+                    raise EngineError("the engine's answer is not a JSON object", code="bad-answer")
+                yield value
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (stream, bytes) of a multiplexed body; of any other everything as stream 1."""
+        return _frames(self.pieces(), is_framed=self.headers.get("content-type") == MULTIPLEXED)
+
+    def json(self) -> Any:
+        """Return the body, which is JSON."""
+        return _parse(b"".join(self.pieces()))
+
+    def finish(self) -> None:
+        """Read the body and forget it."""
+        for _ in self.pieces():
+            pass
+
+    def close(self) -> None:
+        """Close the connection; any number of times."""
+        self._connection.close()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := _number(self._connection.read_line().partition(b";")[0].decode("latin-1"), 16):
+            yield from self._exactly(size)
+            if self._connection.read_line():
+                raise EngineError("the engine's answer is not HTTP", code="bad-answer")
+        while self._connection.read_line():
+            pass
+
+    def _exactly(self, size: int) -> Iterator[bytes]:
+        while size:
+            data = self._connection.read_some(size)
+            size -= len(data)
+            yield data
+
+
+class Hijacked:
+    """A connection that became a plain two-way stream.
+
+    ``is_framed`` says whether the engine multiplexes stdout and stderr; without, it is a terminal's raw output.
+    One thread may read while another sends.
+    """
+
+    def __init__(self, connection: Connection, *, is_framed: bool) -> None:
+        self._connection = connection
+        self.is_framed = is_framed
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for poll; bytes may already wait in ``read_raw`` nevertheless."""
+        return self._connection.socket.fileno()
+
+    def read_raw(self) -> Iterator[bytes]:
+        """Yield what comes until the engine ends the stream."""
+        return self._connection.read_to_end()
+
+    def read_frames(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (stream, bytes) until the engine ends the stream; a raw one is all stream 1."""
+        return _frames(self._connection.read_to_end(), is_framed=self.is_framed)
+
+    def send(self, data: bytes) -> None:
+        """Send to the process. Raises EngineUnreachable when the stream has ended."""
+        self._connection.send(data)
+
+    def close_write(self) -> None:
+        """End the process's input; its output still comes."""
+        with contextlib.suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Leave; the process goes on. A thread that reads is woken."""
+        with contextlib.suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+    def __enter__(self) -> Hijacked:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def request(
+    path: str, method: str, target: str, *, body: object = None, timeout_s: float | None = None
+) -> Response:
+    """Send a request to the socket at ``path``; ``body`` is sent as JSON unless it is None.
+
+    ``timeout_s`` bounds each single wait. Raises EngineUnreachable, and what a status of 400 or more stands for.
+    """
+    connection = Connection(path, timeout_s=timeout_s)
+    try:
+        connection.send(_head(method, target, _json_headers(body)) + _json_body(body))
+        return _checked(_read_response(connection))
+    except BaseException:
+        connection.close()
+        raise
+
+
+def upload(path: str, target: str, source: Readable) -> Response:
+    """POST all that ``source`` yields as a tar archive, never holding more than a piece of it.
+
+    Returns when the answer begins, which may be before the upload ends. Raises what reading ``source`` raises.
+    """
+    from stackctl.client.upload import Upload  # threads: only for uploads
+
+    connection = Connection(path, timeout_s=None)
+    try:
+        headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        connection.send(_head("POST", target, headers))
+        sending = Upload(connection.socket, source)
+        try:
+            return _checked(_read_response(connection))
+        except EngineUnreachable:
+            sending.raise_failure()
+            raise
+    except BaseException:
+        connection.close()
+        raise
+
+
+def hijack(path: str, target: str, *, body: object = None) -> Hijacked:
+    """POST a request whose answer is a two-way stream. Raises as ``request`` does."""
+    connection = Connection(path, timeout_s=None)
+    try:
+        upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        connection.send(_head("POST", target, {**upgrade, **_json_headers(body)}) + _json_body(body))
+        response = _checked(_read_response(connection))
+        if response.status not in (101, 200):
+            raise EngineError(f"the engine did not open a stream ({response.status})", code="bad-answer")
+    except BaseException:
+        connection.close()
+        raise
+    return Hijacked(connection, is_framed=response.headers.get("content-type") == MULTIPLEXED)
+
+
+def quote(text: str) -> str:
+    """Return ``text`` as one component of a URL."""
+    if text.isalnum() and text.isascii():
+        return text
+    return "".join(
+        chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"-._~" else f"%{byte:02X}"
+        for byte in text.encode("utf-8", "surrogateescape")
+    )
+
+
+def _connect(path: str, timeout_s: float | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.settimeout(timeout_s)
+        sock.connect(path)
+    except OSError as error:
+        sock.close()
+        raise _unreachable(path, error) from error
+    return sock
+
+
+def _unreachable(path: str, error: OSError) -> EngineUnreachable:
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return EngineUnreachable(
+            f"no engine is running at {path}", hint="`stackctl engine start` starts one"
+        )
+    if isinstance(error, PermissionError):
+        return EngineUnreachable(
+            f"you may not use the engine at {path}",
+            code="engine-permission",
+            hint="run the command as the user who started the engine, or as root",
+        )
+    return EngineUnreachable(f"the engine at {path} cannot be reached: {error.strerror or error}")
+
+
+def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "Host: stackctl", f"User-Agent: {_AGENT}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if "Connection" not in headers:
+        lines.append("Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+def _json_headers(body: object) -> dict[str, str]:
+    if body is None:
+        return {"Content-Length": "0"}
+    return {"Content-Type": "application/json", "Content-Length": str(len(_json_body(body)))}
+
+
+def _json_body(body: object) -> bytes:
+    return b"" if body is None else json.dumps(body, separators=(",", ":")).encode("ascii")
+
+
+def _read_response(connection: Connection) -> Response:
+    while True:
+        words = connection.read_line().decode("latin-1").split(" ", 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
+            raise EngineError("the engine's answer is not HTTP", code="bad-answer")
+        headers = _read_headers(connection)
+        status = int(words[1])
+        if status >= 200 or status == 101:
+            return Response(connection, status=status, headers=headers)
+
+
+def _read_headers(connection: Connection) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    while line := connection.read_line():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.strip().lower()] = value.strip()
+        if len(headers) > _HEADERS:
+            raise EngineError("the engine's answer is not HTTP", code="bad-answer")
+    return headers
+
+
+def _checked(response: Response) -> Response:
+    if response.status < 400:
+        return response
+    body = b""
+    for piece in response.pieces():
+        body += piece
+        if len(body) > _ERROR_BODY_BYTES:
+            break
+    try:
+        shape = json.loads(body)
+    except ValueError:
+        shape = {"message": body[:1000].decode("utf-8", "replace").strip()}
+    raise error_from_json(shape, status=response.status)
+
+
+def _frames(pieces: Iterator[bytes], *, is_framed: bool) -> Iterator[tuple[int, bytes]]:
+    if not is_framed:
+        for piece in pieces:
+            yield STDOUT, piece
+        return
+    decoder = FrameDecoder()
+    try:
+        for piece in pieces:
+            yield from decoder.feed(piece)
+    except FrameError as error:
+        raise EngineError(f"the engine's stream is broken: {error}", code="bad-answer") from error
+
+
+def _number(text: str, base: int) -> int:
+    try:
+        number = int(text.strip(), base)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise EngineError("the engine's answer is not HTTP", code="bad-answer")
+    return number
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise EngineError("the engine's answer is not JSON", code="bad-answer") from error

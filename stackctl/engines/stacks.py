@@ -1,0 +1,264 @@
+"""Stacks on the built-in engine: from a request to a plan, and from a plan to what it did."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from stackctl import __version__
+from stackctl.diagnostics import Diagnostic
+from stackctl.engines.contents import ContentStore
+from stackctl.engines.local import LocalEngine
+from stackctl.engines.step_errors import located
+from stackctl.errors import ApplyError, NotFound, PlanError, StackFileError, UsageError
+from stackctl.model.container import ContentMount
+from stackctl.model.image import ResolvedImage
+from stackctl.model.stack import Service, Stack
+from stackctl.reconcile.apply import Outcome, Report, apply
+from stackctl.reconcile.desired import Desired, desired, image_requests, resource_names
+from stackctl.reconcile.engine import ResourceNames
+from stackctl.reconcile.existing import plan_down, plan_kill, plan_restart, plan_start, plan_stop
+from stackctl.reconcile.oneoff import RunOverrides, oneoff_spec
+from stackctl.reconcile.plan import Plan, Step
+from stackctl.reconcile.plan_json import diagnostic_json, plan_json
+from stackctl.reconcile.plan_text import action_title, plan_summary
+from stackctl.reconcile.policy import Policy
+from stackctl.reconcile.up import plan_dependencies, plan_up
+from stackctl.stackfile.decode import decode, document_from_wire
+
+Emit = Callable[[dict[str, Any]], None]
+Verb = Literal["up", "down", "start", "stop", "restart", "kill"]
+_EXISTING: Final = {
+    "down": plan_down,
+    "start": plan_start,
+    "stop": plan_stop,
+    "restart": plan_restart,
+    "kill": plan_kill,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackRequest:
+    """What a client asks for. ``document`` is the stack file in wire form, None where labels are enough."""
+
+    verb: Verb = "up"
+    document: Mapping[str, Any] | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    scale: Mapping[str, int] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+
+
+class Stacks:
+    """Plans and applies stacks; one change of a stack at a time."""
+
+    def __init__(self, engine: LocalEngine, contents: ContentStore) -> None:
+        self._engine = engine
+        self._contents = contents
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._cancelled: dict[str, threading.Event] = {}
+
+    def plan(self, project: str, request: StackRequest) -> tuple[Plan, tuple[Diagnostic, ...]]:
+        """Return the plan for what is asked, and warnings about the stack file. Raises StackFileError, PlanError."""
+        if request.verb != "up":
+            observed = self._engine.snapshot(project, ResourceNames())
+            return _EXISTING[request.verb](observed, request.policy), ()
+        wanted, warnings = self._desired(request)
+        observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
+        return plan_up(wanted, observed, request.policy, self._engine.traits()), warnings
+
+    def apply(self, project: str, request: StackRequest, emit: Emit) -> None:
+        """Plan and perform, telling ``emit`` all that happens; the last event says how it ended. Never raises."""
+        with self._running(emit) as cancelled:
+            with self._locked(project, emit):
+                plan, warnings = self.plan(project, request)
+                self._contents.store(request.contents)
+                _tell_plan(emit, plan, warnings)
+                report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
+                self._drop_unused_contents()
+            _raise_failures(report, cancelled.is_set())
+            emit({"event": "end", "ok": True, "error": None})
+
+    def run(
+        self, project: str, request: StackRequest, service: str, overrides: RunOverrides, emit: Emit
+    ) -> None:
+        """Bring a service's dependencies up and create a one-off of it; the last event names it. Never raises."""
+        with self._running(emit) as cancelled:
+            wanted, warnings = self._desired(request)
+            needed = _service(wanted.stack, service)
+            self._contents.store(request.contents)
+            with self._locked(project, emit):
+                plan = self._plan_dependencies(wanted, needed, request)
+                _tell_plan(emit, plan, warnings)
+                report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
+                _raise_failures(report, cancelled.is_set())
+                slug = os.urandom(6).hex()
+                base = next(c.spec for key, c in wanted.containers.items() if key.name == service)
+                spec = oneoff_spec(base, wanted.stack.name, service, overrides, slug)
+                created = self._engine.create(spec)
+            emit({"event": "end", "ok": True, "error": None, "container": created})
+
+    def cancel(self, apply_id: str) -> None:
+        """Start no further step of an apply under way. Raises NotFound."""
+        event = self._cancelled.get(apply_id)
+        if event is None:
+            raise NotFound(f"no such apply: {apply_id}")
+        event.set()
+
+    def _plan_dependencies(self, wanted: Desired, service: Service, request: StackRequest) -> Plan:
+        observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
+        return plan_dependencies(wanted, observed, service.name, request.policy, self._engine.traits())
+
+    def _desired(self, request: StackRequest) -> tuple[Desired, tuple[Diagnostic, ...]]:
+        if request.document is None:
+            raise UsageError("a stack file is needed for this")
+        stack, diagnostics = decode(document_from_wire(request.document))
+        if stack is None:
+            errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
+            raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
+        stack = _scaled(stack, request.scale)
+        images = self._resolve(stack)
+        fingerprints = self._contents.fingerprints(request.contents)
+        return desired(stack, images, fingerprints, version=__version__), diagnostics
+
+    def _resolve(self, stack: Stack) -> dict[str, ResolvedImage]:
+        requests = image_requests(stack)
+        found = self._engine.resolve(tuple(dict.fromkeys(requests.values())))
+        missing = [service for service, request in requests.items() if request not in found]
+        if missing:
+            diagnostics = tuple(_image_missing(stack, service) for service in missing)
+            names = ", ".join(dict.fromkeys(stack.services[service].image for service in missing))
+            raise PlanError(f"image not found: {names}", code="image-not-found", diagnostics=diagnostics)
+        return {service: found[request] for service, request in requests.items()}
+
+    @contextmanager
+    def _running(self, emit: Emit) -> Iterator[threading.Event]:
+        """Give the apply an id, and turn what goes wrong into its last event."""
+        apply_id, cancelled = os.urandom(8).hex(), threading.Event()
+        self._cancelled[apply_id] = cancelled
+        emit({"event": "apply", "id": apply_id})
+        try:
+            yield cancelled
+        except Exception as error:  # an edge: the stream is the only way to tell
+            emit({"event": "end", "ok": False, "error": error_json(error)})
+        finally:
+            del self._cancelled[apply_id]
+
+    @contextmanager
+    def _locked(self, project: str, emit: Emit) -> Iterator[None]:
+        with self._guard:
+            lock = self._locks.setdefault(project, threading.Lock())
+        if not lock.acquire(blocking=False):
+            emit({"event": "waiting", "detail": f"another command changes stack {project}"})
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _drop_unused_contents(self) -> None:
+        with self._guard:
+            if any(lock.locked() for lock in list(self._locks.values())) and len(self._cancelled) > 1:
+                return
+            used = {
+                mount.fingerprint
+                for container in self._engine.containers()
+                if container.spec is not None
+                for mount in container.spec.mounts
+                if isinstance(mount, ContentMount)
+            }
+            self._contents.keep_only(used)
+
+
+class _Teller:
+    """Turns the course of an apply into events."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def step_started(self, step: Step) -> None:
+        self._emit({**_step_json(step), "state": "started"})
+
+    def step_finished(self, outcome: Outcome) -> None:
+        event = {**_step_json(outcome.step), "state": outcome.state, "ms": round(outcome.ms, 1)}
+        event["detail"] = str(outcome.error) if outcome.error else outcome.detail
+        if outcome.because_of:
+            event["because_of"] = outcome.because_of
+        self._emit(event)
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "event": "step",
+        "n": step.number,
+        "action": type(step.action).__name__,
+        "title": action_title(step.action),
+        "because": step.because,
+    }
+
+
+def _tell_plan(emit: Emit, plan: Plan, warnings: tuple[Diagnostic, ...]) -> None:
+    for warning in (*warnings, *plan.warnings):
+        emit({"event": "warning", "diagnostic": diagnostic_json(warning)})
+    emit({"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)})
+
+
+def _raise_failures(report: Report, was_cancelled: bool) -> None:
+    if report.failures:
+        first = report.failures[0]
+        diagnostics = tuple(located(outcome) for outcome in report.failures if outcome.error is not None)
+        code = first.error.code if first.error is not None else None
+        hint = first.error.hint if first.error is not None else ""
+        raise ApplyError(str(first.error), code=code, hint=hint, diagnostics=diagnostics)
+    if was_cancelled and not report.is_ok:
+        raise ApplyError("cancelled", code="cancelled")
+
+
+def _service(stack: Stack, name: str) -> Service:
+    service = stack.services.get(name)
+    if service is None:
+        raise UsageError(f"no such service: {name}", code="no-such-service")
+    return service
+
+
+def _scaled(stack: Stack, scale: Mapping[str, int]) -> Stack:
+    services = dict(stack.services)
+    for name, count in scale.items():
+        service = _service(stack, name)
+        if service.container_name and count > 1:
+            raise UsageError(f"service {name} has a container_name and cannot have {count} replicas")
+        services[name] = replace(service, replicas=count)
+    return replace(stack, services=services) if scale else stack
+
+
+def _image_missing(stack: Stack, service: str) -> Diagnostic:
+    where = stack.where("services", service, "image")
+    image = stack.services[service].image
+    return Diagnostic(
+        severity="error",
+        code="image-not-found",
+        summary="Image is not in the engine",
+        detail=f"service {service} needs the image {image}; this engine cannot pull images yet.",
+        hint="bring it in with: stackctl image load -i ARCHIVE, or stackctl image import ROOT.tar " + image,
+        sources=(where,) if where else (),
+    )
+
+
+def error_json(error: Exception) -> dict[str, Any]:
+    """Return an exception as clients get it."""
+    from stackctl.errors import StackctlError
+
+    if not isinstance(error, StackctlError):
+        return {"kind": "EngineError", "code": "internal", "message": f"{type(error).__name__}: {error}", "hint": "",
+                "diagnostics": []}
+    return {
+        "kind": type(error).__name__,
+        "code": error.code,
+        "message": str(error),
+        "hint": error.hint,
+        "diagnostics": [diagnostic_json(diagnostic) for diagnostic in error.diagnostics],
+    }

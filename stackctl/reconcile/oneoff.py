@@ -1,0 +1,77 @@
+"""One-off containers of `run`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stackctl import labels
+from stackctl.model.container import (
+    Attachment,
+    ContainerSpec,
+    JoinNetworks,
+    Mount,
+    Networking,
+    PublishedPort,
+    RestartPolicy,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOverrides:
+    """What the command line of `run` changes about the service.
+
+    ``command`` is the whole argv, None for the service's own.
+    """
+
+    command: tuple[str, ...] | None = None
+    environment: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    name: str = ""
+    tty: bool = False
+    stdin_open: bool = False
+    service_ports: bool = False
+    ports: tuple[PublishedPort, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    use_aliases: bool = False
+
+
+def oneoff_spec(spec: ContainerSpec, project: str, service: str, overrides: RunOverrides, slug: str) -> ContainerSpec:
+    """Turn a service's first replica into a one-off: no restart, no health check, no ports unless asked for."""
+    marks = {**dict(spec.labels), **dict(overrides.labels), labels.ONEOFF: "True", labels.SLUG: slug}
+    marks.pop(labels.CONTAINER_NUMBER, None)
+    ports = tuple(replace(port, share="") for port in spec.ports) if overrides.service_ports else ()
+    argv = overrides.command if overrides.command is not None else spec.argv
+    targets = {mount.target for mount in overrides.mounts}
+    return replace(
+        spec,
+        name=overrides.name or f"{project}-{service}-run-{slug}",
+        argv=argv,
+        env=_env(spec.env, overrides.environment),
+        user=overrides.user or spec.user,
+        working_dir=overrides.working_dir or spec.working_dir,
+        tty=overrides.tty,
+        stdin_open=overrides.stdin_open,
+        ports=(*ports, *overrides.ports),
+        mounts=(*(mount for mount in spec.mounts if mount.target not in targets), *overrides.mounts),
+        networking=_networking(spec, overrides.use_aliases),
+        restart=RestartPolicy(),
+        health=None,
+        labels=tuple(sorted(marks.items())),
+    )
+
+
+def _env(base: tuple[str, ...], added: tuple[str, ...]) -> tuple[str, ...]:
+    merged = {entry.partition("=")[0]: entry for entry in (*base, *added)}
+    return tuple(merged.values())
+
+
+def _networking(spec: ContainerSpec, use_aliases: bool) -> Networking:
+    if use_aliases or not isinstance(spec.networking, JoinNetworks):
+        return spec.networking
+    return JoinNetworks(tuple(_without_names(attachment) for attachment in spec.networking.attachments))
+
+
+def _without_names(attachment: Attachment) -> Attachment:
+    return replace(attachment, aliases=(), ipv4_address="", mac_address="")

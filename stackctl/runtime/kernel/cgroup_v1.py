@@ -1,0 +1,173 @@
+"""Control groups, version 1: one hierarchy a controller.
+
+Joining costs an RCU grace period (some 6 ms) for the first hierarchy a process joins after a pause, and almost
+nothing for the next ones; making a group costs 0.2 ms in each. So only the hierarchies are joined that limits,
+their live change and the device rules need: cpu, memory, pids, devices; cpuset when it is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from stackctl.errors import EngineError
+from stackctl.model.container import Device, Limits
+from stackctl.runtime.kernel.cgroup import (
+    Joins,
+    group_path,
+    groups_below,
+    pids,
+    read,
+    remove_folder,
+    write,
+)
+from stackctl.runtime.kernel.devices import rules_for
+
+_ALWAYS: Final = ("cpu", "memory", "pids", "devices")
+_PERIOD_US: Final = 100_000
+_KILL_ROUNDS: Final = 50
+_UNLIMITED_MEMORY: Final = "-1"
+_DEFAULT_SHARES: Final = 1024
+
+
+class V1Driver:
+    """Groups named ``PATH``, the same in each hierarchy; ``mounts`` maps controllers to mount points."""
+
+    is_v2 = False
+
+    def __init__(self, mounts: Mapping[str, str]) -> None:
+        self._mounts = dict(mounts)
+
+    def create(self, engine_id: str, container_id: str) -> str:
+        """Make the container's group in every hierarchy we join; harmless when it exists."""
+        group = group_path(engine_id, container_id)
+        for controller in self._joined(group):
+            os.makedirs(self._folder(controller, group), 0o755, exist_ok=True)
+        return group
+
+    def find(self, engine_id: str, container_id: str) -> str:
+        """Return the container's group."""
+        return group_path(engine_id, container_id)
+
+    def apply_limits(self, group: str, limits: Limits) -> None:
+        """Set every limit; 0 means none. Raises EngineError for one that this machine cannot set."""
+        self._set("cpu", group, "cpu.cfs_period_us", str(_PERIOD_US), needed=bool(limits.nano_cpus))
+        quota = limits.nano_cpus * _PERIOD_US // 1_000_000_000 if limits.nano_cpus else -1
+        self._set("cpu", group, "cpu.cfs_quota_us", str(quota), needed=bool(limits.nano_cpus))
+        self._set("cpu", group, "cpu.shares", str(limits.cpu_shares or _DEFAULT_SHARES), needed=bool(limits.cpu_shares))
+        self._set("pids", group, "pids.max", str(limits.pids) if limits.pids > 0 else "max", needed=limits.pids > 0)
+        self._set_memory(group, limits)
+        if limits.cpuset:
+            self._set_cpuset(group, limits.cpuset)
+
+    def apply_devices(self, group: str, devices: Iterable[Device], is_privileged: bool) -> None:
+        """Allow only the default devices and these; a privileged container all."""
+        folder = self._folder("devices", group)
+        if "devices" not in self._mounts:
+            return
+        if is_privileged:
+            write(f"{folder}/devices.allow", "a")
+            return
+        # Order: deny all before the container's first process is in the group, then allow one by one.
+        write(f"{folder}/devices.deny", "a")
+        for rule in rules_for(devices):
+            write(f"{folder}/devices.allow", str(rule))
+
+    def join_fds(self, group: str) -> Joins:
+        """Open the files a process writes "0" to."""
+        opened = []
+        for controller in self._joined(group):
+            path = f"{self._folder(controller, group)}/cgroup.procs"
+            with contextlib.suppress(FileNotFoundError):
+                opened.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+        return Joins(tuple(opened))
+
+    def binds(self, group: str) -> tuple[tuple[bytes, bytes], ...]:
+        """Return (group's folder, name) of what a container sees under /sys/fs/cgroup."""
+        return tuple((self._folder(name, group).encode(), name.encode()) for name in self._joined(group))
+
+    def kill_all(self, engine_id: str, container_id: str) -> None:
+        """SIGKILL to every process of the group until none is left."""
+        folder = self._folder("devices", group_path(engine_id, container_id))
+        for _ in range(_KILL_ROUNDS):
+            found = pids(folder)
+            if not found:
+                return
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def oom_kills(self, engine_id: str, container_id: str) -> int:
+        """Return how many processes were killed for want of memory."""
+        text = read(f"{self._folder('memory', group_path(engine_id, container_id))}/memory.oom_control")
+        counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
+        return int(counts.get("oom_kill", 0))
+
+    def remove(self, engine_id: str, container_id: str) -> None:
+        """Remove the container's group; harmless when it is gone."""
+        group = group_path(engine_id, container_id)
+        for controller in self._mounts:
+            remove_folder(self._folder(controller, group))
+
+    def sweep(self, engine_id: str, *, keep: set[str]) -> None:
+        """Kill and remove every group of the engine but those to keep."""
+        top = group_path(engine_id)
+        found = {name for controller in self._mounts for name in groups_below(self._folder(controller, top))}
+        for stray in found - keep:
+            self.kill_all(engine_id, stray)
+            self.remove(engine_id, stray)
+
+    def remove_engine(self, engine_id: str) -> None:
+        """Remove the engine's own group, which has none below any more."""
+        for controller in self._mounts:
+            remove_folder(self._folder(controller, group_path(engine_id)))
+
+    def notices(self) -> list[str]:
+        """Return what containers on this machine must do without."""
+        missing = [name for name in _ALWAYS if name not in self._mounts]
+        return [f"no cgroup controller {name}: limits that need it are refused" for name in missing]
+
+    def _joined(self, group: str) -> list[str]:
+        names = [name for name in _ALWAYS if name in self._mounts]
+        if "cpuset" in self._mounts and os.path.isdir(self._folder("cpuset", group)):
+            names.append("cpuset")
+        return names
+
+    def _folder(self, controller: str, group: str) -> str:
+        return f"{self._mounts.get(controller, '/nonexistent')}/{group}"
+
+    def _set(self, controller: str, group: str, file: str, value: str, *, needed: bool) -> None:
+        try:
+            write(f"{self._folder(controller, group)}/{file}", value)
+        except OSError as error:
+            if needed:
+                raise EngineError(f"cannot set {file} to {value}: {error.strerror}", code="limit") from error
+
+    def _set_memory(self, group: str, limits: Limits) -> None:
+        limit = str(limits.memory_bytes) if limits.memory_bytes else _UNLIMITED_MEMORY
+        swap = str(limits.memory_swap_bytes) if limits.memory_swap_bytes > 0 else _UNLIMITED_MEMORY
+        reservation = str(limits.memory_reservation_bytes or _UNLIMITED_MEMORY)
+        # Order: memory plus swap may never be below memory; raising starts with the one, lowering with the
+        # other. Taking the outer bound away first is right for both.
+        self._set("memory", group, "memory.memsw.limit_in_bytes", _UNLIMITED_MEMORY, needed=False)
+        self._set("memory", group, "memory.limit_in_bytes", limit, needed=bool(limits.memory_bytes))
+        has_swap_limit = limits.memory_swap_bytes > 0
+        if has_swap_limit:
+            self._set("memory", group, "memory.memsw.limit_in_bytes", swap, needed=True)
+        self._set("memory", group, "memory.soft_limit_in_bytes", reservation, needed=False)
+
+    def _set_cpuset(self, group: str, cpus: str) -> None:
+        if "cpuset" not in self._mounts:
+            raise EngineError("cannot set cpuset: no such cgroup controller", code="limit")
+        parts = group.split("/")
+        for depth in range(1, len(parts) + 1):
+            folder = self._folder("cpuset", "/".join(parts[:depth]))
+            os.makedirs(folder, 0o755, exist_ok=True)
+            # A new group may use nothing until it is told what: hand the parent's down.
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                if not read(f"{folder}/{file}").strip():
+                    write(f"{folder}/{file}", read(f"{os.path.dirname(folder)}/{file}").strip())
+        self._set("cpuset", group, "cpuset.cpus", cpus, needed=True)

@@ -1,0 +1,171 @@
+"""Control groups, version 2: one hierarchy for all controllers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from typing import Final
+
+from stackctl.errors import EngineError
+from stackctl.model.container import Device, Limits
+from stackctl.runtime.kernel import device_bpf
+from stackctl.runtime.kernel.cgroup import (
+    Joins,
+    group_path,
+    groups_below,
+    pids,
+    read,
+    remove_folder,
+    write,
+)
+from stackctl.runtime.kernel.devices import rules_for
+
+_WANTED: Final = ("cpu", "memory", "pids", "cpuset")
+_PERIOD_US: Final = 100_000
+_DEFAULT_WEIGHT: Final = 100
+_KILL_ROUNDS: Final = 50
+
+
+class V2Driver:
+    """Groups below ``mount``."""
+
+    is_v2 = True
+
+    def __init__(self, mount: str) -> None:
+        self._mount = mount
+        self._missing: set[str] = set()
+
+    def create(self, engine_id: str, container_id: str) -> str:
+        """Make the container's group, with every controller there is; harmless when it exists."""
+        top, group = group_path(engine_id), group_path(engine_id, container_id)
+        os.makedirs(self._folder(top), 0o755, exist_ok=True)
+        # Order: a group may only use a controller that every group above passes on.
+        for folder in (self._mount, self._folder(top)):
+            self._pass_controllers_on(folder)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._folder(group), 0o755)
+        return group
+
+    def find(self, engine_id: str, container_id: str) -> str:
+        """Return the container's group."""
+        return group_path(engine_id, container_id)
+
+    def apply_limits(self, group: str, limits: Limits) -> None:
+        """Set every limit; 0 means none. Raises EngineError for one that this machine cannot set."""
+        for file, value, needed in limit_values(limits):
+            try:
+                write(f"{self._folder(group)}/{file}", value)
+            except OSError as error:
+                if needed:
+                    raise EngineError(
+                        f"cannot set {file} to {value}: {error.strerror}",
+                        code="limit",
+                        hint=f"the cgroup controller {file.partition('.')[0]} may not be delegated to us",
+                    ) from error
+
+    def apply_devices(self, group: str, devices: Iterable[Device], is_privileged: bool) -> None:
+        """Allow only the default devices and these; a privileged container all."""
+        if is_privileged:
+            return
+        folder = os.open(self._folder(group), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            device_bpf.attach(folder, device_bpf.compile_rules(rules_for(devices)))
+        except OSError as error:
+            raise EngineError(
+                f"cannot restrict devices: {error.strerror}", code="device-rules", hint="bpf(2) needs CAP_BPF or root"
+            ) from error
+        finally:
+            os.close(folder)
+
+    def join_fds(self, group: str) -> Joins:
+        """Open the folder a process is born in."""
+        return Joins((), os.open(self._folder(group), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def binds(self, group: str) -> tuple[tuple[bytes, bytes], ...]:
+        """Return nothing: the container mounts cgroup2 in its own cgroup namespace."""
+        del group
+        return ()
+
+    def kill_all(self, engine_id: str, container_id: str) -> None:
+        """SIGKILL to every process of the group and those below (cgroup.kill, Linux 5.14)."""
+        folder = self._folder(group_path(engine_id, container_id))
+        try:
+            write(f"{folder}/cgroup.kill", "1")
+        except OSError:
+            self._kill_one_by_one(folder)
+
+    def _kill_one_by_one(self, folder: str) -> None:
+        for _ in range(_KILL_ROUNDS):
+            found = pids(folder)
+            if not found:
+                return
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def oom_kills(self, engine_id: str, container_id: str) -> int:
+        """Return how many processes were killed for want of memory."""
+        text = read(f"{self._folder(group_path(engine_id, container_id))}/memory.events")
+        counts = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
+        return int(counts.get("oom_kill", 0))
+
+    def remove(self, engine_id: str, container_id: str) -> None:
+        """Remove the container's group; harmless when it is gone."""
+        remove_folder(self._folder(group_path(engine_id, container_id)))
+
+    def sweep(self, engine_id: str, *, keep: set[str]) -> None:
+        """Kill and remove every group of the engine but those to keep."""
+        for stray in set(groups_below(self._folder(group_path(engine_id)))) - keep:
+            self.kill_all(engine_id, stray)
+            self.remove(engine_id, stray)
+
+    def remove_engine(self, engine_id: str) -> None:
+        """Remove the engine's own group, which has none below any more."""
+        remove_folder(self._folder(group_path(engine_id)))
+
+    def notices(self) -> list[str]:
+        """Return what containers on this machine must do without."""
+        return [f"no cgroup controller {name}: limits that need it are refused" for name in sorted(self._missing)]
+
+    def _folder(self, group: str) -> str:
+        return f"{self._mount}/{group}"
+
+    def _pass_controllers_on(self, folder: str) -> None:
+        available = set(read(f"{folder}/cgroup.controllers").split())
+        passed = set(read(f"{folder}/cgroup.subtree_control").split())
+        for name in _WANTED:
+            if name in passed:
+                continue
+            try:
+                if name not in available:
+                    raise FileNotFoundError(2, "not available", name)
+                write(f"{folder}/cgroup.subtree_control", f"+{name}")
+            except OSError:
+                self._missing.add(name)
+
+
+def limit_values(limits: Limits) -> list[tuple[str, str, bool]]:
+    """Return (file, value, whether failing to set it is an error). Pure."""
+    quota = str(limits.nano_cpus * _PERIOD_US // 1_000_000_000) if limits.nano_cpus else "max"
+    memory, swap = limits.memory_bytes, limits.memory_swap_bytes
+    values = [
+        ("cpu.max", f"{quota} {_PERIOD_US}", bool(limits.nano_cpus)),
+        ("cpu.weight", str(weight_of(limits.cpu_shares)), bool(limits.cpu_shares)),
+        ("memory.max", str(memory) if memory else "max", bool(memory)),
+        # Compose counts memory and swap together, version 2 swap alone.
+        ("memory.swap.max", str(max(0, swap - memory)) if swap > 0 else "max", swap > 0),
+        ("memory.low", str(limits.memory_reservation_bytes), bool(limits.memory_reservation_bytes)),
+        ("pids.max", str(limits.pids) if limits.pids > 0 else "max", limits.pids > 0),
+    ]
+    if limits.cpuset:
+        values.append(("cpuset.cpus", limits.cpuset, True))
+    return values
+
+
+def weight_of(shares: int) -> int:
+    """Turn shares (2..262144, default 1024) into a weight (1..10000, default 100), as runc does. Pure."""
+    if not shares:
+        return _DEFAULT_WEIGHT
+    return 1 + (max(2, min(shares, 262144)) - 2) * 9999 // 262142

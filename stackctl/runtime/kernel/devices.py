@@ -1,0 +1,60 @@
+"""Devices: the nodes every container has, and which ones a cgroup allows."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from stackctl.model.container import Device
+
+_CHARACTER: Final = stat.S_IFCHR | 0o666
+DEFAULT_NODES: Final = (
+    (b"null", _CHARACTER, 1, 3),
+    (b"zero", _CHARACTER, 1, 5),
+    (b"full", _CHARACTER, 1, 7),
+    (b"random", _CHARACTER, 1, 8),
+    (b"urandom", _CHARACTER, 1, 9),
+    (b"tty", _CHARACTER, 5, 0),
+)
+"""(name, mode, major, minor) below /dev."""
+
+ANY: Final = -1
+
+
+class DeviceRule(NamedTuple):
+    """``kind`` c or b, numbers (ANY for all), access out of ``rwm``."""
+
+    kind: str
+    major: int
+    minor: int
+    access: str
+
+    def __str__(self) -> str:
+        """Return the form the version 1 controller reads."""
+        major = "*" if self.major == ANY else str(self.major)
+        minor = "*" if self.minor == ANY else str(self.minor)
+        return f"{self.kind} {major}:{minor} {self.access}"
+
+
+DEFAULT_RULES: Final = (
+    # Making a node is harmless without the right to open it.
+    DeviceRule("c", ANY, ANY, "m"),
+    DeviceRule("b", ANY, ANY, "m"),
+    *(DeviceRule("c", 1, minor, "rwm") for minor in (3, 5, 7, 8, 9)),
+    DeviceRule("c", 5, 0, "rwm"),
+    DeviceRule("c", 5, 1, "rwm"),
+    DeviceRule("c", 5, 2, "rwm"),
+    DeviceRule("c", 136, ANY, "rwm"),
+)
+
+
+def rules_for(devices: Iterable[Device]) -> tuple[DeviceRule, ...]:
+    """Return the default rules and one for each device. Raises OSError for a device that is not there."""
+    found = list(DEFAULT_RULES)
+    for device in devices:
+        status = os.stat(device.source)
+        kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
+        found.append(DeviceRule(kind, os.major(status.st_rdev), os.minor(status.st_rdev), device.permissions))
+    return tuple(found)

@@ -1,0 +1,340 @@
+"""Short forms to long forms, for a whole file.
+
+Shape only: what is not written stays unwritten, so that files can still be merged; defaults come later, in
+``normalise``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from stackctl.model.stack import Path
+from stackctl.stackfile.canonical_mounts import content_uses, devices, volumes
+from stackctl.stackfile.canonical_ports import ports
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, mapping, text_of, with_entries
+from stackctl.stackfile.scalar import text_form
+from stackctl.stackfile.transform import (
+    Context,
+    Transform,
+    as_text,
+    bad_value,
+    build_context,
+    command,
+    duration,
+    each_entry,
+    entries_of,
+    file_path,
+    is_remote,
+    items_of,
+    key_texts,
+    key_values,
+    names_to_mapping,
+    number,
+    size,
+    text_list,
+    values_of,
+)
+
+_STARTED = "service_started"
+
+
+def canonical(root: Node, context: Context) -> Node:
+    """Return ``root`` with every short form written out and every path absolute."""
+    return each_entry(root, _TOP, context, ())
+
+
+def canonical_service(node: Node, context: Context, path: Path) -> Node:
+    """Return one service in long form."""
+    return each_entry(node, _SERVICE, context, path)
+
+
+def _depends_on(node: Node, context: Context, path: Path) -> Node:
+    if not isinstance(node, Sequence):
+        return node
+    entries: dict[str, Node] = {}
+    for item in node.items:
+        name = text_of(item)
+        if name in entries:
+            why = f"names `{name}` twice"
+            bad_value(context, path, item.mark, why=why, hint="keep one of the two")
+        if name is not None:
+            entries[name] = mapping(
+                {"condition": Scalar(_STARTED, item.mark), "required": Scalar(True, item.mark)}, item.mark
+            )
+    return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)
+
+
+def _build(node: Node, context: Context, path: Path) -> Node:
+    text = text_of(node)
+    if text is not None:
+        node = Mapping({"context": Scalar(text, node.mark)}, {"context": node.mark}, node.mark, node.tag)
+    return each_entry(node, _BUILD, context, path)
+
+
+def _context_path(node: Node, context: Context, path: Path) -> Node:
+    text = text_of(node)
+    return node if text is None or is_remote(text) else file_path(node, context, path)
+
+
+def _env_files(node: Node, context: Context, path: Path) -> Node:
+    if text_of(node) is not None:
+        node = Sequence((node._replace(tag=""),), node.mark, node.tag)
+    return items_of(_env_file)(node, context, path)
+
+
+def _env_file(node: Node, context: Context, path: Path) -> Node:
+    if text_of(node) is not None:
+        node = mapping({"path": node}, node.mark)
+    return each_entry(node, {"path": file_path}, context, path)
+
+
+def _file_list(node: Node, context: Context, path: Path) -> Node:
+    return items_of(file_path)(text_list(node, context, path), context, path)
+
+
+def _expose(node: Node, context: Context, path: Path) -> Node:
+    found = text_list(node, context, path)
+    if isinstance(found, Sequence):
+        for at, item in enumerate(found.items):
+            text = text_of(item)
+            if text is not None and not _is_exposable(text):
+                why = f"must be a port or range, such as `80` or `80-90/udp`, not `{text}`"
+                bad_value(context, (*path, at), item.mark, why=why)
+    return found
+
+
+def _is_exposable(text: str) -> bool:
+    port, slash, protocol = text.partition("/")
+    first, _, last = port.partition("-")
+    is_port = first.isdecimal() and (last.isdecimal() or "-" not in port)
+    return is_port and (not slash or protocol.lower() in ("tcp", "udp", "sctp"))
+
+
+def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
+    found: list[tuple[str, str, Node]] = []
+    if isinstance(node, Sequence):
+        for at, item in enumerate(node.items):
+            text = text_of(item) or ""
+            cut = min((text.find(char) for char in "=:" if char in text), default=0)
+            if cut < 1:
+                bad_value(context, (*path, at), item.mark, why=f"must be `NAME=ADDRESS`, not `{text}`")
+                continue
+            found.append((text[:cut].strip(), text[cut + 1 :].strip(), item))
+    elif isinstance(node, Mapping):
+        for name, entry in node.entries.items():
+            for item in entry.items if isinstance(entry, Sequence) else (entry,):
+                found.append((name, text_of(item) or "", item))
+    else:
+        return node
+    items = {
+        f"{name}={address.removeprefix('[').removesuffix(']')}": item
+        for name, address, item in sorted(found, key=lambda entry: entry[0])
+    }
+    return Sequence(tuple(Scalar(text, item.mark) for text, item in items.items()), node.mark, node.tag)
+
+
+def _healthcheck_test(node: Node, _: Context, __: Path) -> Node:
+    text = text_of(node)
+    if text is None:
+        return node
+    shell = Scalar("CMD-SHELL", node.mark)
+    return Sequence((shell, Scalar(text, node.mark)), node.mark, node.tag)
+
+
+def _healthcheck(node: Node, context: Context, path: Path) -> Node:
+    found = each_entry(
+        node,
+        {
+            "test": _healthcheck_test,
+            "interval": duration,
+            "timeout": duration,
+            "start_period": duration,
+            "start_interval": duration,
+        },
+        context,
+        path,
+    )
+    test = found.entries.get("test") if isinstance(found, Mapping) else None
+    if (
+        isinstance(test, Sequence)
+        and test.items
+        and text_of(test.items[0]) not in ("NONE", "CMD", "CMD-SHELL")
+    ):
+        bad_value(
+            context,
+            (*path, "test"),
+            test.items[0].mark,
+            why="must start with `CMD`, `CMD-SHELL` or `NONE`",
+            hint='write ["CMD", "program", "argument"], or plain text to be run by the shell',
+        )
+    return found
+
+
+def _gpus(node: Node, context: Context, path: Path) -> Node:
+    if text_of(node) is not None:
+        every = mapping({"count": Scalar(-1, node.mark)}, node.mark)
+        return Sequence((every,), node.mark)
+    return items_of(_device_request)(node, context, path)
+
+
+def _device_request(node: Node, context: Context, path: Path) -> Node:
+    if not isinstance(node, Mapping):
+        return node
+    entries = dict(node.entries)
+    if text_of(entries.get("count")) == "all" or not {"count", "device_ids"} & entries.keys():
+        entries["count"] = Scalar(-1, node.mark)
+    return each_entry(with_entries(node, entries), {"options": key_texts}, context, path)
+
+
+def _provider_options(node: Node, context: Context, path: Path) -> Node:
+    def option(entry: Node, _: Context, __: Path) -> Node:
+        if isinstance(entry, Sequence):
+            return entry
+        text = text_form(entry.value) if isinstance(entry, Scalar) else ""
+        return Sequence((Scalar(text, entry.mark),), entry.mark)
+
+    return values_of(option)(node, context, path)
+
+
+def _external(node: Node, context: Context, path: Path) -> Node:
+    """``external: {name: x}`` to ``external: true`` and ``name: x``."""
+    if not isinstance(node, Mapping):
+        return node
+    external = node.entries.get("external")
+    if not isinstance(external, Mapping):
+        return node
+    context.problems.warning(
+        "obsolete-key",
+        "Obsolete key",
+        external.mark,
+        detail="`external` with a `name` inside is an old form.",
+        hint="write `external: true` and `name: …` beside it",
+    )
+    entries = {**node.entries, "external": Scalar(True, external.mark)}
+    if "name" in external.entries:
+        entries["name"] = external.entries["name"]
+    return with_entries(node, entries)
+
+
+def _resource(rules: dict[str, Transform]) -> Transform:
+    def apply(node: Node, context: Context, path: Path) -> Node:
+        return each_entry(_external(node, context, path), rules, context, path)
+
+    return values_of(apply)
+
+
+def _volume_driver_opts(node: Node, context: Context, path: Path) -> Node:
+    """The device of a local bind volume is a path of this machine."""
+    found = values_of(as_text)(node, context, path)
+    if not isinstance(found, Mapping):
+        return found
+    is_bind = "bind" in (text_of(found.entries.get("o")) or "").split(",")
+    return each_entry(found, {"device": file_path}, context, path) if is_bind else found
+
+
+def _aliases_and_options(node: Node, context: Context, path: Path) -> Node:
+    found = names_to_mapping(node, context, path)
+    rules: dict[str, Transform] = {"driver_opts": values_of(as_text), "aliases": text_list}
+    rules |= {"ipv4_address": _address, "ipv6_address": _address}
+    return values_of(entries_of(rules))(found, context, path)
+
+
+def _address(node: Node, context: Context, path: Path) -> Node:
+    text = text_of(node)
+    if text:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            bad_value(context, path, node.mark, why=f"must be an IP address, not `{text}`")
+    return node
+
+
+_HOOKS = items_of(entries_of({"command": command, "environment": key_values}))
+_UPDATE = entries_of({"delay": duration, "monitor": duration})
+_LIMITS = entries_of({"cpus": number, "memory": size, "pids": number})
+_RESERVATIONS = entries_of({"cpus": number, "memory": size, "devices": items_of(_device_request)})
+_BUILD: dict[str, Transform] = {
+    "context": _context_path,
+    "args": key_values,
+    "ssh": key_values,
+    "labels": key_texts,
+    "additional_contexts": lambda node, context, path: values_of(build_context)(
+        key_texts(node, context, path), context, path
+    ),
+    "no_cache_filter": text_list,
+    "extra_hosts": _extra_hosts,
+    "provenance": as_text,
+    "sbom": as_text,
+    "secrets": content_uses,
+    "shm_size": size,
+    "tags": text_list,
+}
+_SERVICE: dict[str, Transform] = {
+    "annotations": key_texts,
+    "blkio_config": entries_of(
+        {f"device_{way}_bps": items_of(entries_of({"rate": size})) for way in ("read", "write")}
+    ),
+    "build": _build,
+    "cap_add": text_list,
+    "cap_drop": text_list,
+    "command": command,
+    "configs": content_uses,
+    "cpus": number,
+    "cpu_shares": number,
+    "depends_on": _depends_on,
+    "deploy": entries_of(
+        {
+            "labels": key_texts,
+            "update_config": _UPDATE,
+            "rollback_config": _UPDATE,
+            "resources": entries_of({"limits": _LIMITS, "reservations": _RESERVATIONS}),
+            "restart_policy": entries_of({"delay": duration, "window": duration}),
+        }
+    ),
+    "develop": entries_of(
+        {"watch": items_of(entries_of({"path": file_path, "ignore": text_list, "include": text_list}))}
+    ),
+    "devices": devices,
+    "dns": text_list,
+    "dns_opt": text_list,
+    "dns_search": text_list,
+    "entrypoint": command,
+    "env_file": _env_files,
+    "environment": key_values,
+    "expose": _expose,
+    "extra_hosts": _extra_hosts,
+    "gpus": _gpus,
+    "group_add": text_list,
+    "healthcheck": _healthcheck,
+    "label_file": _file_list,
+    "labels": key_texts,
+    "links": text_list,
+    "logging": entries_of({"options": key_texts}),
+    "mem_limit": size,
+    "mem_reservation": size,
+    "mem_swappiness": size,
+    "memswap_limit": size,
+    "models": names_to_mapping,
+    "networks": _aliases_and_options,
+    "pids_limit": number,
+    "ports": ports,
+    "post_start": _HOOKS,
+    "pre_start": _HOOKS,
+    "pre_stop": _HOOKS,
+    "profiles": text_list,
+    "provider": entries_of({"options": _provider_options}),
+    "secrets": content_uses,
+    "shm_size": size,
+    "stop_grace_period": duration,
+    "storage_opt": values_of(as_text),
+    "sysctls": key_texts,
+    "tmpfs": text_list,
+    "volumes": volumes,
+}
+_TOP: dict[str, Transform] = {
+    "services": values_of(canonical_service),
+    "networks": _resource({"driver_opts": values_of(as_text), "labels": key_texts}),
+    "volumes": _resource({"driver_opts": _volume_driver_opts, "labels": key_texts}),
+    "secrets": _resource({"file": file_path, "driver_opts": values_of(as_text), "labels": key_texts}),
+    "configs": _resource({"file": file_path, "labels": key_texts}),
+}

@@ -1,0 +1,175 @@
+"""One project's files: read, interpolated, checked, made canonical, and merged onto each other."""
+
+from __future__ import annotations
+
+import os
+
+from stackctl.model.stack import Path
+from stackctl.stackfile.canonical import canonical
+from stackctl.stackfile.cast import cast
+from stackctl.stackfile.extends import Extends
+from stackctl.stackfile.include import Included, included
+from stackctl.stackfile.interpolate import Environment, Interpolation
+from stackctl.stackfile.merge import drop_nulls, merge, remove, take_resets
+from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, mapping, without
+from stackctl.stackfile.problems import Problems
+from stackctl.stackfile.schema import check_node
+from stackctl.stackfile.sources import Sources
+from stackctl.stackfile.transform import Context
+from stackctl.stackfile.yaml_text import decode_text, lines_of, read_yaml
+
+
+class Workshop:
+    """What every file of one load shares."""
+
+    def __init__(self, sources: Sources, problems: Problems, *, home: str) -> None:
+        self.sources = sources
+        self.problems = problems
+        self.home = home
+        self.resolves_paths = True
+        self.interpolates = True
+        self.is_complete = True
+        """False once a file or a base could not be had."""
+        self.environments: list[Environment] = []
+        self._parsed: dict[str, list[Node] | None] = {}
+
+    def parse(self, file: str, *, asked_by: Mark | None = None) -> list[Node] | None:
+        """Return the documents of ``file``, or None when it cannot be read; each file is read once."""
+        if file not in self._parsed:
+            self._parsed[file] = self._parse(file, asked_by)
+        return self._parsed[file]
+
+    def _parse(self, file: str, asked_by: Mark | None) -> list[Node] | None:
+        text = self.read_text(file, asked_by=asked_by)
+        if text is None:
+            self.is_complete = False
+            return None
+        self.sources.keep_lines(file, lines_of(text))
+        found = Problems()
+        documents = read_yaml(text, file=file, problems=found)
+        self.problems.extend(found.all())
+        self.is_complete = self.is_complete and bool(documents or not found.has_errors)
+        return documents
+
+    def read_text(self, file: str, *, asked_by: Mark | None = None) -> str | None:
+        """Return the text of ``file``; why it cannot be had becomes an error at ``asked_by``."""
+        marks = (asked_by,) if asked_by is not None else ()
+        try:
+            content = self.sources.read(file)
+        except FileNotFoundError:
+            self.problems.error(
+                "file-not-found", "File not found", *marks, detail=f"`{file}` does not exist."
+            )
+            return None
+        except OSError as wrong:
+            self.problems.error(
+                "file-unreadable",
+                "File cannot be read",
+                *marks,
+                detail=f"`{file}`: {(wrong.strerror or str(wrong)).lower()}.",
+            )
+            return None
+        return decode_text(content, file=file, problems=self.problems)
+
+    def context(self, base_dir: str) -> Context:
+        """Return what transforms need to know for a file whose paths start at ``base_dir``."""
+        return Context(self.problems, base_dir if self.resolves_paths else None, self.home)
+
+    def layer(
+        self, document: Node, environment: Environment, *, base_dir: str, earlier: Node | None
+    ) -> tuple[Mapping, list[Path]]:
+        """Return one document in canonical form, and the paths it resets."""
+        if environment not in self.environments:
+            self.environments.append(environment)
+        if self.interpolates:
+            interpolation = Interpolation(environment, self.sources)
+            document = interpolation.tree(document)
+            interpolation.report(self.problems)
+        document, resets = take_resets(document)
+        document = cast(document, self.problems)
+        check_node(drop_nulls(document, earlier), self.problems, is_partial=True)
+        if not isinstance(document, Mapping):
+            return Mapping({}, {}, document.mark), resets
+        self._warn_about_version(document)
+        found = canonical(without(document, ["version"]), self.context(base_dir))
+        assert isinstance(found, Mapping)
+        return found, resets
+
+    def _warn_about_version(self, document: Mapping) -> None:
+        if "version" in document.entries:
+            self.problems.warning(
+                "obsolete-key",
+                "Obsolete key",
+                document.keys["version"],
+                detail="`version` has no meaning any more and is ignored.",
+                hint="remove it",
+            )
+
+
+def load_files(
+    files: tuple[str, ...],
+    workshop: Workshop,
+    environment: Environment,
+    *,
+    base_dir: str,
+    asked_by: Mark | None = None,
+    chain: tuple[str, ...] = (),
+) -> Mapping:
+    """Return these files merged, each with what it includes and extends, as one canonical tree.
+
+    ``chain`` holds the files that led here, so that an include of itself is found.
+    """
+    total: Node = mapping({}, asked_by or Mark("", 0))
+    for file in files:
+        documents = workshop.parse(file, asked_by=asked_by)
+        if documents == []:
+            _report_empty(file, workshop)
+        for document in documents or ():
+            total = _add(total, document, workshop, environment, base_dir=base_dir, chain=(*chain, file))
+    assert isinstance(total, Mapping)
+    return total
+
+
+def _add(
+    total: Node,
+    document: Node,
+    workshop: Workshop,
+    environment: Environment,
+    *,
+    base_dir: str,
+    chain: tuple[str, ...],
+) -> Node:
+    if isinstance(document, Scalar) and document.value is None:
+        _report_empty(chain[-1], workshop)
+        return total
+    found, resets = workshop.layer(document, environment, base_dir=base_dir, earlier=total)
+
+    def load_included(sub: Included) -> Mapping:
+        below = Environment({**sub.variables, **environment.variables})
+        return load_files(sub.files, workshop, below, base_dir=sub.base_dir, asked_by=sub.mark, chain=chain)
+
+    base = included(found, workshop, environment, base_dir=base_dir, chain=chain, load=load_included)
+    found = without(found, ["include"])
+    found = Extends(workshop, environment).apply(found, resets, base_dir=base_dir)
+    for path in resets:
+        total = remove(total, path)
+        base = remove(base, path) if base is not None else None
+    if base is not None:
+        total = merge(total, base)
+    return merge(total, found)
+
+
+def _report_empty(file: str, workshop: Workshop) -> None:
+    if not workshop.problems.has_errors:
+        workshop.problems.error(
+            "empty-file",
+            "Stack file is empty",
+            Mark(file, 1),
+            detail=f"`{file}` holds nothing.",
+            hint="a stack file starts with `services:`",
+        )
+
+
+def folder_of(path: str, cwd: str) -> str:
+    """Return the absolute folder ``path`` lies in."""
+    return os.path.dirname(os.path.normpath(os.path.join(cwd, path)))

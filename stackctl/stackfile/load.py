@@ -1,0 +1,175 @@
+"""load: from what the user typed to a Document.
+
+    parse ─► interpolate ─► cast ─► schema ─► canonical ─► include, extends ─► merge      for each file
+    ─► schema ─► profiles ─► environment ─► normalise ─► check ─► drop unused             once
+
+Total: whatever is in the files, the result is a Document or diagnostics, and all the diagnostics there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from stackctl.diagnostics import Diagnostic
+from stackctl.stackfile.check import check
+from stackctl.stackfile.contents import read_contents
+from stackctl.stackfile.discover import Project, active_profiles, find_project, project_name
+from stackctl.stackfile.document import Document
+from stackctl.stackfile.environment import resolve_service
+from stackctl.stackfile.interpolate import Environment, Use, variables_used
+from stackctl.stackfile.layers import Workshop, load_files
+from stackctl.stackfile.node import Mapping as MappingNode
+from stackctl.stackfile.node import child_mapping, plain, positions, with_entries, with_entry
+from stackctl.stackfile.normalise import drop_unused, normalise
+from stackctl.stackfile.problems import Problems, did_you_mean
+from stackctl.stackfile.profiles import select
+from stackctl.stackfile.schema import NodePlaces, check_node
+from stackctl.stackfile.sources import ReadFile, Sources, read_from_disk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """What to load.
+
+    ``files`` may hold ``-``, whose text is ``stdin``; none means: COMPOSE_FILE, else look around ``cwd``.
+    ``project_directory``, ``project_name`` "" and empty tuples mean: not given. ``services`` are those named
+    on the command line; naming one activates its profiles. ``environment`` is the caller's environment.
+    The ``is_…`` and ``has_…`` switches are those of ``config``; all of them on is the normal case.
+    """
+
+    files: tuple[str, ...] = ()
+    project_directory: str = ""
+    project_name: str = ""
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    cwd: str
+    services: tuple[str, ...] = ()
+    stdin: str = ""
+    is_interpolated: bool = True
+    has_absolute_paths: bool = True
+    has_resolved_environment: bool = True
+    is_normalised: bool = True
+    is_checked: bool = True
+    has_unused_resources: bool = False
+    has_contents: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What came of it.
+
+    ``document`` is None exactly when ``diagnostics`` holds an error. ``lines`` maps (file, line) to the text,
+    for ``diagnostics.render``. ``files_read`` and ``files_absent`` (absolute) and ``variables`` (name to
+    value, None for one that was not set) are everything that was consulted.
+    """
+
+    document: Document | None
+    diagnostics: tuple[Diagnostic, ...]
+    lines: Mapping[tuple[str, int], str]
+    files_read: tuple[str, ...] = ()
+    files_absent: tuple[str, ...] = ()
+    variables: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+
+def load(request: LoadRequest, *, read: ReadFile = read_from_disk) -> Loaded:
+    """Load a stack. Never raises for what the user wrote."""
+    problems = Problems()
+    sources = Sources(cwd=request.cwd, stdin=request.stdin, read=read)
+    workshop = Workshop(sources, problems, home=request.environment.get("HOME", "/root"))
+    workshop.resolves_paths = request.has_absolute_paths
+    workshop.interpolates = request.is_interpolated
+    project = _find(request, workshop)
+    document = _load(request, workshop, project) if project is not None else None
+    asked = {name for environment in workshop.environments for name in environment.asked}
+    known = project.variables if project is not None else request.environment
+    return Loaded(
+        document=None if problems.has_errors else document,
+        diagnostics=problems.all(),
+        lines=sources.line_texts(),
+        files_read=tuple(dict.fromkeys(sources.present)),
+        files_absent=tuple(dict.fromkeys(sources.absent)),
+        variables=MappingProxyType({name: known.get(name) for name in sorted(asked)}),
+    )
+
+
+def variables_of(request: LoadRequest, *, read: ReadFile = read_from_disk) -> tuple[Use, ...]:
+    """Return every variable expression of the files themselves, in the order written."""
+    sources = Sources(cwd=request.cwd, stdin=request.stdin, read=read)
+    workshop = Workshop(sources, Problems(), home="")
+    project = _find(request, workshop)
+    documents = [node for file in project.files for node in workshop.parse(file) or ()] if project else []
+    return tuple(use for node in documents for use in variables_used(node))
+
+
+def _find(request: LoadRequest, workshop: Workshop) -> Project | None:
+    return find_project(
+        workshop,
+        files=request.files,
+        directory=request.project_directory,
+        env_files=request.env_files,
+        environment=request.environment,
+    )
+
+
+def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Document | None:
+    problems, sources = workshop.problems, workshop.sources
+    name = project_name(project, workshop, asked=request.project_name)
+    environment = Environment({**project.variables, "COMPOSE_PROJECT_NAME": name})
+    workshop.environments.append(environment)
+    root = load_files(project.files, workshop, environment, base_dir=project.directory)
+    check_node(root, problems, is_partial=False)
+    _check_named(root, request, problems)
+    profiles = active_profiles(project, request.profiles)
+    root, disabled = select(root, profiles=profiles, named=request.services)
+    if request.has_resolved_environment:
+        root = _resolve_environments(root, workshop, environment)
+    if request.is_normalised:
+        root = normalise(root, name=name, base_dir=project.directory)
+    tree = plain(root)
+    if not isinstance(tree, dict):
+        return None
+    if request.is_checked:
+        check(tree, NodePlaces(root), problems, disabled=disabled, is_complete=workshop.is_complete)
+    if not request.has_unused_resources:
+        root = drop_unused(root)
+        tree = plain(root)
+    assert isinstance(tree, dict)
+    contents = read_contents(root, workshop, environment) if request.has_contents else {}
+    return Document(
+        tree=tree,
+        positions=MappingProxyType(positions(root)),
+        name=name,
+        working_dir=project.directory,
+        config_files=tuple("-" if file == "-" else sources.full(file) for file in project.files),
+        profiles=profiles,
+        disabled_services=disabled,
+        environment_files=tuple(sources.full(file) for file in project.env_files),
+        contents=MappingProxyType(contents),
+    )
+
+
+def _check_named(root: MappingNode, request: LoadRequest, problems: Problems) -> None:
+    services = child_mapping(root, "services")
+    known = services.entries if services is not None else {}
+    for name in request.services:
+        if name not in known:
+            problems.error(
+                "unknown-service",
+                "Service is not defined",
+                detail=f"The stack has no service `{name}`.",
+                hint=did_you_mean(name, known),
+            )
+
+
+def _resolve_environments(root: MappingNode, workshop: Workshop, environment: Environment) -> MappingNode:
+    services = child_mapping(root, "services")
+    if services is None:
+        return root
+    found = {
+        name: resolve_service(node, workshop, environment) if isinstance(node, MappingNode) else node
+        for name, node in services.entries.items()
+    }
+    return with_entry(root, "services", with_entries(services, found))

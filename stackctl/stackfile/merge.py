@@ -1,0 +1,244 @@
+"""Merging one file onto another, both in canonical form.
+
+Mappings merge key by key; a null keeps what is there. Lists are appended to, but items with the same
+identity (a port, a mount's target) are one item, and the later one wins in the earlier one's place. The same
+goes for doubles within one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeAlias
+
+from stackctl.model.stack import Path
+from stackctl.stackfile.canonical_mounts import tmpfs_target
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, is_null, plain, text_of, with_entries
+
+Identity: TypeAlias = Callable[[Node], Hashable]
+_Rules: TypeAlias = "dict[str, _Rules | _Rule]"
+
+
+class _Rule:
+    """How one kind of value is merged."""
+
+    def __init__(self, *, identity: Identity | None = None, null_wins: bool = False) -> None:
+        self.identity = identity
+        self.null_wins = null_wins
+
+
+def _whole(node: Node) -> Hashable:
+    return node.value if isinstance(node, Scalar) else repr(plain(node))
+
+
+def _of_keys(*keys: str) -> Identity:
+    def identity(node: Node) -> Hashable:
+        if not isinstance(node, Mapping):
+            return _whole(node)
+        return tuple(_whole(node.entries[key]) if key in node.entries else None for key in keys)
+
+    return identity
+
+
+def _content_target(folder: str) -> Identity:
+    def identity(node: Node) -> Hashable:
+        if not isinstance(node, Mapping):
+            return _whole(node)
+        target = text_of(node.entries.get("target")) or text_of(node.entries.get("source")) or ""
+        return target if target.startswith("/") else f"{folder}/{target}"
+
+    return identity
+
+
+def _port(node: Node) -> Hashable:
+    if not isinstance(node, Mapping):
+        return _whole(node)
+    found = [_whole(node.entries[key]) if key in node.entries else "" for key in ("host_ip", "published")]
+    protocol = text_of(node.entries.get("protocol")) or "tcp"
+    return (*found, _whole(node.entries["target"]) if "target" in node.entries else "", protocol)
+
+
+def _tmpfs(node: Node) -> Hashable:
+    text = text_of(node)
+    return _whole(node) if text is None else tmpfs_target(text)
+
+
+_UNIQUE = _Rule(identity=_whole)
+_REPLACE = _Rule()
+_VALUES = _Rule(null_wins=True)
+_LOGGING = _Rule()
+_POOLS = _Rule(identity=_of_keys("subnet"))
+_SERVICE: _Rules = {
+    "annotations": _VALUES,
+    "build": {
+        "additional_contexts": _VALUES,
+        "args": _VALUES,
+        "extra_hosts": _UNIQUE,
+        "labels": _VALUES,
+        "tags": _UNIQUE,
+    },
+    "cap_add": _UNIQUE,
+    "cap_drop": _UNIQUE,
+    "command": _REPLACE,
+    "configs": _Rule(identity=_content_target("")),
+    "deploy": {"labels": _VALUES},
+    "devices": _Rule(identity=_of_keys("target")),
+    "dns": _UNIQUE,
+    "dns_opt": _UNIQUE,
+    "dns_search": _UNIQUE,
+    "entrypoint": _REPLACE,
+    "env_file": _Rule(identity=_of_keys("path")),
+    "environment": _VALUES,
+    "expose": _UNIQUE,
+    "extra_hosts": _UNIQUE,
+    "healthcheck": {"test": _REPLACE},
+    "label_file": _UNIQUE,
+    "labels": _VALUES,
+    "links": _UNIQUE,
+    "logging": _LOGGING,
+    "networks": {"*": {"aliases": _UNIQUE, "link_local_ips": _UNIQUE}},
+    "ports": _Rule(identity=_port),
+    "profiles": _UNIQUE,
+    "secrets": _Rule(identity=_content_target("/run/secrets")),
+    "sysctls": _VALUES,
+    "tmpfs": _Rule(identity=_tmpfs),
+    "ulimits": {"*": _REPLACE},
+    "volumes": _Rule(identity=_of_keys("target")),
+}
+_RESOURCE: _Rules = {"labels": _VALUES}
+_TOP: _Rules = {
+    "services": {"*": _SERVICE},
+    "networks": {"*": {"labels": _VALUES, "ipam": {"config": _POOLS}}},
+    "volumes": {"*": _RESOURCE},
+    "secrets": {"*": _RESOURCE},
+    "configs": {"*": _RESOURCE},
+}
+
+
+def merge(earlier: Node | None, later: Node) -> Node:
+    """Return ``later`` merged onto ``earlier``; with no earlier, ``later`` without its doubles."""
+    return _merge(earlier, later, _TOP)
+
+
+def merge_service(earlier: Node | None, later: Node) -> Node:
+    """As ``merge``, for two services."""
+    return _merge(earlier, later, _SERVICE)
+
+
+def _merge(earlier: Node | None, later: Node, rule: _Rules | _Rule | None) -> Node:
+    if rule is _LOGGING and _drivers_differ(earlier, later):
+        return later
+    if isinstance(rule, _Rule):
+        return _merge_by_rule(earlier, later, rule)
+    if isinstance(later, Mapping):
+        return _merge_mappings(earlier if isinstance(earlier, Mapping) else None, later, rule or {})
+    if isinstance(later, Sequence) and isinstance(earlier, Sequence):
+        return Sequence(earlier.items + later.items, later.mark)
+    if is_null(later) and earlier is not None:
+        return earlier
+    return later
+
+
+def _merge_by_rule(earlier: Node | None, later: Node, rule: _Rule) -> Node:
+    if is_null(later) and earlier is not None:
+        return earlier
+    if rule is _REPLACE:
+        return later
+    if rule is _POOLS:
+        return _merge_pools(earlier, later)
+    if isinstance(later, Mapping):
+        base = earlier if isinstance(earlier, Mapping) else None
+        return _merge_mappings(base, later, {}, null_wins=rule.null_wins)
+    if isinstance(later, Sequence):
+        items = (*earlier.items, *later.items) if isinstance(earlier, Sequence) else later.items
+        return Sequence(_unique(items, rule.identity or id), later.mark)
+    return later
+
+
+def _merge_mappings(
+    earlier: Mapping | None, later: Mapping, rules: _Rules, *, null_wins: bool = False
+) -> Mapping:
+    entries = dict(earlier.entries) if earlier is not None else {}
+    keys = dict(earlier.keys) if earlier is not None else {}
+    for key, entry in later.entries.items():
+        before = entries.get(key)
+        if before is not None and null_wins and is_null(entry):
+            entries[key], keys[key] = entry, later.keys[key]
+            continue
+        rule = rules.get(key, rules.get("*"))
+        merged = _merge(before, entry, rule)
+        entries[key] = merged
+        if merged is not before:
+            keys[key] = later.keys[key]
+    return Mapping(entries, keys, later.mark)
+
+
+def _unique(items: Iterable[Node], identity: Identity) -> tuple[Node, ...]:
+    found: dict[Hashable, Node] = {}
+    for item in items:
+        found[identity(item)] = item
+    return tuple(found.values())
+
+
+def _merge_pools(earlier: Node | None, later: Node) -> Node:
+    """Compose keeps the later file's pools only, each over the earlier one of the same subnet."""
+    if not isinstance(earlier, Sequence) or not isinstance(later, Sequence):
+        return later
+    identity = _of_keys("subnet")
+    before = {identity(pool): pool for pool in earlier.items}
+    return Sequence(tuple(_merge(before.get(identity(pool)), pool, None) for pool in later.items), later.mark)
+
+
+def _drivers_differ(earlier: Node | None, later: Node) -> bool:
+    if not isinstance(earlier, Mapping) or not isinstance(later, Mapping):
+        return False
+    drivers = [text_of(node.entries.get("driver")) for node in (earlier, later)]
+    return None not in drivers and drivers[0] != drivers[1]
+
+
+def take_resets(root: Node) -> tuple[Node, list[Path]]:
+    """Take ``!reset`` and ``!override`` out of a file.
+
+    Returns the file without what is reset, and the paths of both kinds: those are to be removed from what
+    was accumulated before the file is merged onto it.
+    """
+    paths: list[Path] = []
+    return _take(root, (), paths), paths
+
+
+def _take(node: Node, path: Path, paths: list[Path]) -> Node:
+    if not isinstance(node, Mapping):
+        return node
+    entries: dict[str, Node] = {}
+    for key, entry in node.entries.items():
+        if entry.tag:
+            paths.append((*path, key))
+        if entry.tag != "!reset":
+            entries[key] = _take(entry._replace(tag=""), (*path, key), paths)
+    return with_entries(node, entries)
+
+
+def remove(node: Node, path: Path) -> Node:
+    """Return ``node`` without what is at ``path``; nothing there is no fault."""
+    if not path or not isinstance(node, Mapping):
+        return node
+    key = str(path[0])
+    if key not in node.entries:
+        return node
+    entries = dict(node.entries)
+    if len(path) == 1:
+        del entries[key]
+    else:
+        entries[key] = remove(entries[key], path[1:])
+    return with_entries(node, entries)
+
+
+def drop_nulls(later: Node, earlier: Node | None) -> Node:
+    """Return ``later`` without the nulls that only repeat a key ``earlier`` has: they change nothing."""
+    if not isinstance(later, Mapping) or not isinstance(earlier, Mapping):
+        return later
+    entries = {}
+    for key, entry in later.entries.items():
+        if is_null(entry) and key in earlier.entries and not is_null(earlier.entries[key]):
+            continue
+        entries[key] = drop_nulls(entry, earlier.entries.get(key))
+    return with_entries(later, entries)

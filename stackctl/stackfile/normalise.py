@@ -1,0 +1,210 @@
+"""Defaults that need the whole project: implied dependencies, the default network, real names."""
+
+from __future__ import annotations
+
+from stackctl.stackfile.node import (
+    Mapping,
+    Mark,
+    Node,
+    Scalar,
+    Sequence,
+    child_mapping,
+    mapping,
+    text_of,
+    with_entries,
+    with_entry,
+    without,
+)
+
+_TRISTATE = ("init", "attach")
+"""Switches whose being off is different from their not being there."""
+_RESOURCES = ("networks", "volumes", "secrets", "configs")
+
+
+def normalise(root: Mapping, *, name: str, base_dir: str) -> Mapping:
+    """Return the tree with everything that goes without saying, said."""
+    services = child_mapping(root, "services") or mapping({}, root.mark)
+    found = {key: _service(node, base_dir) for key, node in services.entries.items()}
+    root = with_entry(root, "services", with_entries(services, found))
+    root = with_entry(root, "name", _name_node(root, name))
+    networks = child_mapping(root, "networks") or mapping({}, root.mark)
+    if "default" not in networks.entries and "default" in used_resources(root)["networks"]:
+        root = with_entry(root, "networks", with_entry(networks, "default", mapping({}, Mark("", 0))))
+    for kind in _RESOURCES:
+        root = _name_resources(root, kind, name)
+    return root
+
+
+def drop_unused(root: Mapping) -> Mapping:
+    """Return the tree with only those resources that a service uses."""
+    for kind, used in used_resources(root).items():
+        resources = child_mapping(root, kind)
+        if resources is None:
+            continue
+        kept = {key: node for key, node in resources.entries.items() if key in used}
+        root = with_entry(root, kind, with_entries(resources, kept)) if kept else without(root, [kind])
+    return root
+
+
+def used_resources(root: Mapping) -> dict[str, set[str]]:
+    """Return, for each kind of resource, the keys that services use."""
+    used: dict[str, set[str]] = {kind: set() for kind in (*_RESOURCES, "models")}
+    services = child_mapping(root, "services")
+    for service in services.entries.values() if services is not None else ():
+        if not isinstance(service, Mapping):
+            continue
+        for kind in ("networks", "models"):
+            used[kind] |= set(_entries(service, kind))
+        for kind in ("secrets", "configs"):
+            used[kind] |= _sources(service.entries.get(kind))
+        used["secrets"] |= _sources((child_mapping(service, "build") or service).entries.get("secrets"))
+        used["volumes"] |= _sources(service.entries.get("volumes"), only_type="volume")
+    return used
+
+
+def implied_dependencies(service: Mapping) -> dict[str, Mark]:
+    """Return the services that ``service`` needs without saying so in ``depends_on``."""
+    found: dict[str, Mark] = {}
+    for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
+        node = service.entries.get(key)
+        text = text_of(node) or ""
+        if node is not None and text.startswith("service:"):
+            found.setdefault(text.removeprefix("service:"), node.mark)
+    for key in ("links", "volumes_from"):
+        listed = service.entries.get(key)
+        for item in listed.items if isinstance(listed, Sequence) else ():
+            text = text_of(item) or ""
+            if text and not (key == "volumes_from" and text.startswith("container:")):
+                found.setdefault(text.partition(":")[0], item.mark)
+    return found
+
+
+def _service(service: Node, base_dir: str) -> Node:
+    if not isinstance(service, Mapping):
+        return service
+    service = _with_ports(_with_dependencies(_with_networks(_without_defaults(service))))
+    return _with_build(_with_secret_targets(service), base_dir)
+
+
+def _without_defaults(service: Mapping) -> Mapping:
+    """Leave out what says nothing: empty text, switches that are off, ``deploy:`` without a value."""
+    empty = {
+        key
+        for key, node in service.entries.items()
+        if isinstance(node, Scalar)
+        and (
+            node.value == ""
+            or (node.value is False and key not in _TRISTATE)
+            or (node.value is None and key in ("deploy", "develop"))
+        )
+    }
+    return without(service, empty)
+
+
+def _with_networks(service: Mapping) -> Mapping:
+    networks = child_mapping(service, "networks")
+    if (networks is not None and networks.entries) or service.entries.keys() & {"network_mode", "provider"}:
+        return service
+    default = mapping({"default": Scalar(None, Mark("", 0))}, Mark("", 0))
+    return with_entry(service, "networks", default)
+
+
+def _with_dependencies(service: Mapping) -> Mapping:
+    written = child_mapping(service, "depends_on")
+    entries: dict[str, Node] = {}
+    for name, node in written.entries.items() if written is not None else ():
+        is_partial = isinstance(node, Mapping) and "required" not in node.entries
+        entries[name] = with_entry(node, "required", Scalar(True, node.mark)) if is_partial else node  # type: ignore[arg-type]  # a Mapping
+    for name, mark in implied_dependencies(service).items():
+        if name not in entries:
+            entries[name] = mapping(
+                {
+                    "condition": Scalar("service_started", mark),
+                    "restart": Scalar(True, mark),
+                    "required": Scalar(True, mark),
+                },
+                mark,
+            )
+    if not entries:
+        return without(service, ["depends_on"])
+    base = written or Mapping({}, {}, service.mark)
+    return with_entry(service, "depends_on", with_entries(base, entries))
+
+
+def _with_ports(service: Mapping) -> Mapping:
+    ports = service.entries.get("ports")
+    if not isinstance(ports, Sequence):
+        return service
+    items = []
+    for port in ports.items:
+        if isinstance(port, Mapping):
+            entries = dict(port.entries)
+            entries.setdefault("mode", Scalar("ingress", port.mark))
+            entries.setdefault("protocol", Scalar("tcp", port.mark))
+            port = with_entries(port, entries)
+        items.append(port)
+    return with_entry(service, "ports", Sequence(tuple(items), ports.mark))
+
+
+def _with_build(service: Mapping, base_dir: str) -> Mapping:
+    build = child_mapping(service, "build")
+    if build is None:
+        return service
+    entries = dict(build.entries)
+    entries.setdefault("context", Scalar(base_dir, build.mark))
+    if "dockerfile_inline" not in entries:
+        entries.setdefault("dockerfile", Scalar("Dockerfile", build.mark))
+    return with_entry(service, "build", with_entries(build, entries))
+
+
+def _with_secret_targets(service: Mapping) -> Mapping:
+    secrets = service.entries.get("secrets")
+    if not isinstance(secrets, Sequence):
+        return service
+    items = []
+    for use in secrets.items:
+        source = text_of(use.entries.get("source")) if isinstance(use, Mapping) else None
+        if isinstance(use, Mapping) and source is not None:
+            target = text_of(use.entries.get("target")) or f"/run/secrets/{source}"
+            use = with_entry(use, "target", Scalar(target, use.mark))
+        items.append(use)
+    return with_entry(service, "secrets", Sequence(tuple(items), secrets.mark))
+
+
+def _name_node(root: Mapping, name: str) -> Scalar:
+    written = root.entries.get("name")
+    return Scalar(name, written.mark if written is not None else Mark("", 0))
+
+
+def _name_resources(root: Mapping, kind: str, name: str) -> Mapping:
+    resources = child_mapping(root, kind)
+    if resources is None:
+        return root
+    entries: dict[str, Node] = {}
+    for key, node in resources.entries.items():
+        resource = node if isinstance(node, Mapping) else mapping({}, node.mark)
+        if "name" not in resource.entries:
+            real = key if _is_external(resource) else f"{name}_{key}"
+            resource = with_entry(resource, "name", Scalar(real, resources.keys[key]))
+        entries[key] = resource
+    return with_entry(root, kind, with_entries(resources, entries))
+
+
+def _is_external(resource: Mapping) -> bool:
+    external = resource.entries.get("external")
+    return isinstance(external, Scalar) and external.value is True
+
+
+def _entries(service: Mapping, key: str) -> dict[str, Node]:
+    found = child_mapping(service, key)
+    return found.entries if found is not None else {}
+
+
+def _sources(node: Node | None, *, only_type: str = "") -> set[str]:
+    found: set[str] = set()
+    for item in node.items if isinstance(node, Sequence) else ():
+        if isinstance(item, Mapping) and (not only_type or text_of(item.entries.get("type")) == only_type):
+            source = text_of(item.entries.get("source"))
+            if source:
+                found.add(source)
+    return found

@@ -1,0 +1,220 @@
+"""Saying which keys and values in use the built-in engine does not honour. Never silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from stackctl.diagnostics import Diagnostic
+from stackctl.model.stack import Path
+from stackctl.stackfile.document import Document, DocumentPlaces
+from stackctl.stackfile.node import Json
+from stackctl.stackfile.problems import Problems, dotted
+from stackctl.stackfile.schema import Places
+from stackctl.stackfile.support_table import TOP, Table, Verdict, minor, no
+from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
+
+_LOG_DRIVERS = ("", "json-file", "local")
+_LOG_OPTIONS = ("max-size", "max-file")
+_SECURITY = re.compile(r"no-new-privileges(?:[:=](?:true|false))?|seccomp[:=]unconfined|seccomp[:=]builtin")
+_LABELLING = re.compile(r"(?:label|apparmor|systempaths)[:=]")
+
+
+class _Finding(NamedTuple):
+    path: Path
+    verdict: Verdict
+    is_value: bool = False
+
+
+_Rule: TypeAlias = Callable[[Json, Path], Iterator[_Finding]]
+
+
+def check(document: Document) -> tuple[Diagnostic, ...]:
+    """Return a diagnostic for everything in use that the engine does not honour; total over any tree.
+
+    An error where ignoring it would change what runs, a warning where it would not.
+    """
+    problems = Problems()
+    places: Places = DocumentPlaces(document.positions)
+    for finding in _walk(document.tree, TOP, ()):
+        _report(finding, places, problems)
+    for path, value in _values(document.tree):
+        rule = _RULES.get((path[0], "*", path[2]))
+        for finding in rule(value, path) if rule is not None else ():
+            _report(finding, places, problems)
+    return problems.all()
+
+
+def _walk(value: Json, table: Table, path: Path) -> Iterator[_Finding]:
+    if isinstance(value, list):
+        below = table.get("*")
+        for at, item in enumerate(value):
+            if isinstance(below, dict):
+                yield from _walk(item, below, (*path, at))
+        return
+    for key, entry in as_dict(value).items():
+        verdict = table.get(key, table.get("*"))
+        if isinstance(verdict, dict):
+            yield from _walk(entry, verdict, (*path, key))
+        elif isinstance(verdict, Verdict) and verdict.severity is not None and not _is_off(entry):
+            yield _Finding((*path, key), verdict)
+
+
+def _is_off(value: Json) -> bool:
+    """A switch that is off and an empty collection ask for nothing."""
+    return value is None or value is False or value == [] or value == {}
+
+
+def _report(finding: _Finding, places: Places, problems: Problems) -> None:
+    path, verdict = finding.path, finding.verdict
+    mark = places.of_value(path) if finding.is_value else places.of_key(path)
+    add = problems.error if verdict.severity == "error" else problems.warning
+    what = "has no effect" if verdict.severity == "warning" else "is not supported"
+    if finding.is_value:
+        what = "has a value without effect" if verdict.severity == "warning" else "has an unsupported value"
+    add(
+        "unsupported-key",
+        "Not supported",
+        mark,
+        detail=f"`{dotted(path)}` {what}: {verdict.reason}.",
+        hint=verdict.hint,
+    )
+
+
+def _values(tree: dict[str, Json]) -> Iterator[tuple[Path, Json]]:
+    """Yield what the value rules look at."""
+    for section in ("services", "networks", "volumes"):
+        for name, entry in as_dict(tree.get(section)).items():
+            for key, value in as_dict(entry).items():
+                yield (section, name, key), value
+
+
+def _namespace(text: str, allowed: tuple[str, ...], path: Path) -> Iterator[_Finding]:
+    if text and text not in allowed:
+        shown = ", ".join(f"`{name}`" for name in allowed)
+        yield _Finding(path, no(f"only {shown} can be chosen, not `{text}`"), is_value=True)
+
+
+def _ipc(value: Json, path: Path) -> Iterator[_Finding]:
+    yield from _namespace(as_text(value), ("private", "shareable", "host"), path)
+
+
+def _pid(value: Json, path: Path) -> Iterator[_Finding]:
+    yield from _namespace(as_text(value), ("host",), path)
+
+
+def _cgroup(value: Json, path: Path) -> Iterator[_Finding]:
+    yield from _namespace(as_text(value), ("private",), path)
+
+
+def _network_mode(value: Json, path: Path) -> Iterator[_Finding]:
+    text = as_text(value)
+    if text and not text.startswith("service:"):
+        yield from _namespace(text, ("host", "none", "bridge", "service:NAME"), path)
+
+
+def _logging(value: Json, path: Path) -> Iterator[_Finding]:
+    logging = as_dict(value)
+    driver = as_text(logging.get("driver"))
+    if driver not in _LOG_DRIVERS:
+        reason = f"logs are kept by the engine itself, not by `{driver}`"
+        yield _Finding((*path, "driver"), minor(reason, "use `stackctl logs`"), is_value=True)
+        return
+    for key in as_dict(logging.get("options")):
+        if key not in _LOG_OPTIONS:
+            yield _Finding((*path, "options", key), minor("only max-size and max-file are read"))
+
+
+def _security_opt(value: Json, path: Path) -> Iterator[_Finding]:
+    for at, text in enumerate(texts(value)):
+        if _SECURITY.fullmatch(text):
+            continue
+        if _LABELLING.match(text):
+            verdict = minor("labels of SELinux and AppArmor are not set")
+            if text.startswith("systempaths"):
+                verdict = no("the paths of /proc and /sys stay masked")
+        else:
+            verdict = no("only no-new-privileges and seccomp=unconfined can be chosen")
+        yield _Finding((*path, at), verdict, is_value=True)
+
+
+def _ports(value: Json, path: Path) -> Iterator[_Finding]:
+    for at, item in enumerate(as_list(value)):
+        port = as_dict(item)
+        if as_text(port.get("protocol")).lower() not in ("", "tcp", "udp"):
+            yield _Finding((*path, at, "protocol"), no("only tcp and udp are published"), is_value=True)
+        if as_text(port.get("mode")) == "host":
+            verdict = minor("on one machine it is the same as `ingress`")
+            yield _Finding((*path, at, "mode"), verdict, is_value=True)
+
+
+def _volumes(value: Json, path: Path) -> Iterator[_Finding]:
+    for at, item in enumerate(as_list(value)):
+        kind = as_text(as_dict(item).get("type"))
+        if kind not in ("bind", "volume", "tmpfs", ""):
+            yield _Finding((*path, at, "type"), no(f"`{kind}` mounts are not made"), is_value=True)
+
+
+def _deploy(value: Json, path: Path) -> Iterator[_Finding]:
+    mode = as_text(as_dict(value).get("mode"))
+    if mode not in ("", "replicated"):
+        reason = f"on one machine `{mode}` means nothing; `replicas` counts"
+        yield _Finding((*path, "mode"), minor(reason), is_value=True)
+
+
+def _pull_policy(value: Json, path: Path) -> Iterator[_Finding]:
+    text = as_text(value)
+    if text in ("daily", "weekly", "refresh") or text.startswith("every_"):
+        verdict = minor(
+            "images are not fetched again by age; `missing` is used", "write `missing` or `always`"
+        )
+        yield _Finding(path, verdict, is_value=True)
+
+
+def _driver(allowed: tuple[str, ...], reason: str) -> _Rule:
+    def rule(value: Json, path: Path) -> Iterator[_Finding]:
+        if as_text(value) not in ("", *allowed):
+            yield _Finding(path, no(f"{reason}, not `{as_text(value)}`"), is_value=True)
+
+    return rule
+
+
+def _ipv6(value: Json, path: Path) -> Iterator[_Finding]:
+    if value is True:
+        yield _Finding(path, minor("networks are IPv4 only so far"), is_value=True)
+
+
+def _ipv4(value: Json, path: Path) -> Iterator[_Finding]:
+    if value is False:
+        yield _Finding(path, no("a network always has IPv4 addresses"), is_value=True)
+
+
+def _ipam(value: Json, path: Path) -> Iterator[_Finding]:
+    pools = as_list(as_dict(value).get("config"))
+    for at in range(1, len(pools)):
+        reason = "a network has one subnet; the first one is used"
+        yield _Finding((*path, "config", at), minor(reason), is_value=True)
+    for at, pool in enumerate(pools[:1]):
+        if ":" in as_text(as_dict(pool).get("subnet")):
+            verdict = no("networks are IPv4 only so far")
+            yield _Finding((*path, "config", at, "subnet"), verdict, is_value=True)
+
+
+_RULES: dict[Path, _Rule] = {
+    ("services", "*", "cgroup"): _cgroup,
+    ("services", "*", "deploy"): _deploy,
+    ("services", "*", "ipc"): _ipc,
+    ("services", "*", "logging"): _logging,
+    ("services", "*", "network_mode"): _network_mode,
+    ("services", "*", "pid"): _pid,
+    ("services", "*", "ports"): _ports,
+    ("services", "*", "pull_policy"): _pull_policy,
+    ("services", "*", "security_opt"): _security_opt,
+    ("services", "*", "volumes"): _volumes,
+    ("networks", "*", "driver"): _driver(("bridge", "default"), "networks are always bridges"),
+    ("networks", "*", "enable_ipv4"): _ipv4,
+    ("networks", "*", "enable_ipv6"): _ipv6,
+    ("networks", "*", "ipam"): _ipam,
+    ("volumes", "*", "driver"): _driver(("local",), "volumes are always kept by the engine itself"),
+}

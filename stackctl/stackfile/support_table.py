@@ -1,0 +1,262 @@
+"""Which keys of the Compose specification the built-in engine honours.
+
+One entry for every key of the schema. ``YES`` is honoured, ``NO`` would change what runs if it were ignored
+and so is an error, ``MINOR`` can be ignored and is a warning. A nested table goes into a mapping, ``*``
+stands for any name and for each item of a list. Values that are supported only in part have a rule in
+``support``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from stackctl.diagnostics import Severity
+
+
+class Verdict(NamedTuple):
+    """What is said about a key in use; no severity means that it is honoured."""
+
+    severity: Severity | None
+    reason: str = ""
+    hint: str = ""
+
+
+Table: TypeAlias = "dict[str, Table | Verdict]"
+YES = Verdict(None)
+
+
+def no(reason: str, hint: str = "remove it, or run the stack on another engine") -> Verdict:
+    """The key cannot be ignored."""
+    return Verdict("error", reason, hint)
+
+
+def minor(reason: str, hint: str = "remove it") -> Verdict:
+    """The key can be ignored."""
+    return Verdict("warning", reason, hint)
+
+
+_SWARM = minor("it only means something to a cluster of machines")
+_WINDOWS = minor("it only means something on Windows")
+_NO_BUILD = no(
+    "images are not built yet",
+    "build the image with another tool, load it with `stackctl image load`, and name it in `image:`",
+)
+_NO_HOOK = no("commands at points of a container's life are not run yet")
+_NO_GPU = no("GPUs are not handed out yet")
+_ROLLOUT = minor("updates are not rolled out step by step yet")
+_KEPT_ONLY = minor("annotations are kept, and nobody reads them")
+
+_CONTENT: Table = {"source": YES, "target": YES, "uid": YES, "gid": YES, "mode": YES}
+_UPDATE: Table = dict.fromkeys(
+    ("parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order"), _ROLLOUT
+)
+_HEALTHCHECK: Table = dict.fromkeys(
+    ("disable", "test", "interval", "timeout", "retries", "start_period", "start_interval"), YES
+)
+_LOGGING: Table = {"driver": YES, "options": YES}
+_DEPLOY: Table = {
+    "mode": YES,
+    "endpoint_mode": _SWARM,
+    "replicas": YES,
+    "labels": _SWARM,
+    "update_config": _UPDATE,
+    "rollback_config": _UPDATE,
+    "resources": {
+        "limits": {"cpus": YES, "memory": YES, "pids": YES, "generic_resources": _SWARM},
+        "reservations": {
+            "cpus": minor("a share of CPU is not set aside"),
+            "memory": YES,
+            "generic_resources": _SWARM,
+            "devices": _NO_GPU,
+        },
+    },
+    "restart_policy": {
+        "condition": YES,
+        "delay": minor("the time between restarts is chosen by the engine"),
+        "max_attempts": YES,
+        "window": minor("a container counts as started at once"),
+    },
+    "placement": {"constraints": _SWARM, "preferences": _SWARM, "max_replicas_per_node": _SWARM},
+}
+_PORT: Table = {
+    "name": YES,
+    "mode": YES,
+    "host_ip": YES,
+    "target": YES,
+    "published": YES,
+    "protocol": YES,
+    "app_protocol": YES,
+}
+_MOUNT: Table = {
+    "type": YES,
+    "source": YES,
+    "target": YES,
+    "read_only": YES,
+    "consistency": minor("it means nothing on Linux"),
+    "bind": {
+        "propagation": YES,
+        "create_host_path": YES,
+        "recursive": minor("mounts below a bind mount always come along"),
+        "selinux": minor("SELinux labels are not changed"),
+    },
+    "volume": {
+        "labels": minor("an anonymous volume has no labels of its own"),
+        "nocopy": YES,
+        "subpath": YES,
+    },
+    "tmpfs": {"size": YES, "mode": YES},
+    "image": {"subpath": no("images cannot be mounted yet")},
+}
+_ATTACHMENT: Table = {
+    "aliases": YES,
+    "interface_name": minor("interfaces are named eth0, eth1, … in order"),
+    "ipv4_address": YES,
+    "ipv6_address": minor("networks are IPv4 only so far"),
+    "link_local_ips": minor("link-local addresses are not set"),
+    "mac_address": YES,
+    "driver_opts": minor("the bridge takes no options"),
+    "priority": YES,
+    "gw_priority": YES,
+}
+SERVICE: Table = {
+    "annotations": _KEPT_ONLY,
+    "attach": YES,
+    "build": _NO_BUILD,
+    "blkio_config": no("limits on block devices are not set yet"),
+    "cap_add": YES,
+    "cap_drop": YES,
+    "cgroup": YES,
+    "cgroup_parent": no("containers always have their cgroup under the engine's"),
+    "command": YES,
+    "configs": {"*": _CONTENT},
+    "container_name": YES,
+    "cpu_count": _WINDOWS,
+    "cpu_percent": _WINDOWS,
+    "cpu_shares": YES,
+    "cpu_quota": no("a CPU limit is set by `cpus`", "write `cpus: …` instead"),
+    "cpu_period": no("a CPU limit is set by `cpus`", "write `cpus: …` instead"),
+    "cpu_rt_period": no("real-time budgets are not set"),
+    "cpu_rt_runtime": no("real-time budgets are not set"),
+    "cpus": YES,
+    "cpuset": YES,
+    "credential_spec": no("it only means something on Windows"),
+    "depends_on": {"*": {"condition": YES, "required": YES, "restart": YES}},
+    "deploy": _DEPLOY,
+    "develop": minor("files are not watched yet", "it is safe to keep it for other tools"),
+    "device_cgroup_rules": no(
+        "rules for the device cgroup are not set yet", "list the devices in `devices:`"
+    ),
+    "devices": {"*": {"source": YES, "target": YES, "permissions": YES}},
+    "dns": YES,
+    "dns_opt": YES,
+    "dns_search": YES,
+    "domainname": YES,
+    "entrypoint": YES,
+    "env_file": YES,
+    "label_file": YES,
+    "environment": YES,
+    "expose": YES,
+    "extends": YES,
+    "provider": no("services run by another program are not supported yet"),
+    "external_links": no("containers outside of the stack cannot be linked to", "join a common network"),
+    "extra_hosts": YES,
+    "gpus": _NO_GPU,
+    "group_add": YES,
+    "healthcheck": _HEALTHCHECK,
+    "hostname": YES,
+    "image": YES,
+    "init": YES,
+    "ipc": YES,
+    "isolation": _WINDOWS,
+    "labels": YES,
+    "links": YES,
+    "logging": _LOGGING,
+    "mac_address": YES,
+    "mem_limit": YES,
+    "mem_reservation": YES,
+    "mem_swappiness": minor("the kernel has no such setting for a cgroup any more"),
+    "memswap_limit": YES,
+    "models": no("AI models are not run yet"),
+    "network_mode": YES,
+    "networks": {"*": _ATTACHMENT},
+    "oom_kill_disable": minor("the kernel has no such setting for a cgroup any more"),
+    "oom_score_adj": YES,
+    "pid": YES,
+    "pids_limit": YES,
+    "platform": YES,
+    "ports": {"*": _PORT},
+    "post_start": _NO_HOOK,
+    "pre_start": _NO_HOOK,
+    "pre_stop": _NO_HOOK,
+    "privileged": YES,
+    "profiles": YES,
+    "pull_policy": YES,
+    "pull_refresh_after": minor("images are not fetched again by age"),
+    "read_only": YES,
+    "restart": YES,
+    "runtime": no("containers are always run by the built-in runtime"),
+    "scale": YES,
+    "secrets": {"*": _CONTENT},
+    "security_opt": YES,
+    "shm_size": YES,
+    "stdin_open": YES,
+    "stop_grace_period": YES,
+    "stop_signal": YES,
+    "storage_opt": no("the storage has no such options"),
+    "sysctls": YES,
+    "tmpfs": YES,
+    "tty": YES,
+    "ulimits": YES,
+    "use_api_socket": no("containers get no access to the engine"),
+    "user": YES,
+    "userns_mode": no("user namespaces cannot be chosen yet"),
+    "uts": no("every container has a host name of its own"),
+    "volumes": {"*": _MOUNT},
+    "volumes_from": no("mounts cannot be shared by service", "list the volumes in both services"),
+    "working_dir": YES,
+}
+_RESOURCE: Table = {"name": YES, "external": YES, "labels": YES}
+_CONTENT_SOURCE: Table = {
+    **_RESOURCE,
+    "external": no("configs and secrets are not kept outside of a stack", "use `file` or `environment`"),
+    "file": YES,
+    "content": YES,
+    "environment": YES,
+    "driver": no("there are no secret stores", "use `file` or `environment`"),
+    "driver_opts": _SWARM,
+    "template_driver": no("contents are not expanded as templates"),
+}
+TOP: Table = {
+    "version": minor("it has no meaning any more"),
+    "name": YES,
+    "include": YES,
+    "services": {"*": SERVICE},
+    "models": no("AI models are not run yet"),
+    "networks": {
+        "*": {
+            **_RESOURCE,
+            "driver": YES,
+            "driver_opts": minor("the bridge takes no options"),
+            "ipam": {
+                "driver": YES,
+                "config": {
+                    "*": {
+                        "subnet": YES,
+                        "ip_range": YES,
+                        "gateway": YES,
+                        "aux_addresses": minor("no addresses are kept free"),
+                    }
+                },
+                "options": minor("addresses are given out by the engine"),
+            },
+            "internal": YES,
+            "enable_ipv4": YES,
+            "enable_ipv6": YES,
+            "attachable": _SWARM,
+        }
+    },
+    "volumes": {"*": {**_RESOURCE, "driver": YES, "driver_opts": YES}},
+    "secrets": {"*": _CONTENT_SOURCE},
+    "configs": {"*": _CONTENT_SOURCE},
+    "jobs": no("jobs are not run yet"),
+}

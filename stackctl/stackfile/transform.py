@@ -1,0 +1,251 @@
+"""Small building blocks that turn the short form of a value into its long form.
+
+Every transform is total: a value of the wrong shape is returned as it is, because the schema has already
+reported it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from stackctl.model.stack import Path
+from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, text_of, with_entries
+from stackctl.stackfile.problems import Problems, dotted
+from stackctl.stackfile.scalar import text_form
+from stackctl.stackfile.units import duration_text, parse_bytes, parse_duration_ns
+from stackctl.stackfile.words import split_words
+
+
+class Context(NamedTuple):
+    """What transforms need to know. ``base_dir`` None leaves relative paths as they are."""
+
+    problems: Problems
+    base_dir: str | None
+    home: str
+
+
+Transform: TypeAlias = Callable[[Node, Context, Path], Node]
+
+
+def bad_value(context: Context, path: Path, mark: Mark, *, why: str, hint: str = "") -> None:
+    """Report a value whose text cannot be understood."""
+    detail = f"`{dotted(path)}` {why}."
+    context.problems.error("bad-value", "Value not allowed", mark, detail=detail, hint=hint)
+
+
+def each_entry(node: Node, rules: dict[str, Transform], context: Context, path: Path) -> Node:
+    """Apply ``rules`` to the entries of a mapping; other entries stay."""
+    if not isinstance(node, Mapping):
+        return node
+    entries = {
+        key: rules[key](entry, context, (*path, key)) if key in rules else entry
+        for key, entry in node.entries.items()
+    }
+    return with_entries(node, entries)
+
+
+def entries_of(rules: dict[str, Transform]) -> Transform:
+    """Return a transform for a mapping with these rules for its entries."""
+    return lambda node, context, path: each_entry(node, rules, context, path)
+
+
+def items_of(rule: Transform) -> Transform:
+    """Return a transform that applies ``rule`` to each item of a list."""
+
+    def apply(node: Node, context: Context, path: Path) -> Node:
+        if not isinstance(node, Sequence):
+            return node
+        items = tuple(rule(item, context, (*path, at)) for at, item in enumerate(node.items))
+        return Sequence(items, node.mark, node.tag)
+
+    return apply
+
+
+def values_of(rule: Transform) -> Transform:
+    """Return a transform that applies ``rule`` to each value of a mapping."""
+
+    def apply(node: Node, context: Context, path: Path) -> Node:
+        if not isinstance(node, Mapping):
+            return node
+        entries = {key: rule(entry, context, (*path, key)) for key, entry in node.entries.items()}
+        return with_entries(node, entries)
+
+    return apply
+
+
+def text_list(node: Node, _: Context, __: Path) -> Node:
+    """``x`` or ``[x]`` to ``[x]``; an empty string is no item. Numbers become text, doubles go."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        items: tuple[Node, ...] = (node._replace(tag=""),) if node.value else ()
+        return Sequence(items, node.mark, node.tag)
+    if not isinstance(node, Sequence):
+        return node
+    kept: dict[object, Node] = {}
+    for item in node.items:
+        if isinstance(item, Scalar) and isinstance(item.value, int | float):
+            item = Scalar(text_form(item.value), item.mark)
+        key = item.value if isinstance(item, Scalar) else id(item)
+        if key != "":
+            kept.setdefault(key, item)
+    return Sequence(tuple(kept.values()), node.mark, node.tag)
+
+
+def as_text(node: Node, _: Context, __: Path) -> Node:
+    """Make a number or boolean text."""
+    if isinstance(node, Scalar) and isinstance(node.value, int | float):
+        return Scalar(text_form(node.value), node.mark, node.tag)
+    return node
+
+
+def key_values(node: Node, context: Context, path: Path) -> Node:
+    """``[A=1, B]`` or a mapping to a mapping of text; a key without a value stays null."""
+    if isinstance(node, Sequence):
+        entries: dict[str, Node] = {}
+        for at, item in enumerate(node.items):
+            text = text_of(item)
+            if text is None:
+                continue
+            key, equals, value = text.partition("=")
+            if not key:
+                bad_value(context, (*path, at), item.mark, why="must start with a name before the `=`")
+                continue
+            entries[key] = Scalar(value if equals else None, item.mark)
+        return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)
+    return values_of(as_text)(node, context, path)
+
+
+def key_texts(node: Node, context: Context, path: Path) -> Node:
+    """As ``key_values``, but a key without a value has the empty text."""
+    found = key_values(node, context, path)
+    if not isinstance(found, Mapping):
+        return found
+    entries: dict[str, Node] = {
+        key: Scalar("", entry.mark, entry.tag) if isinstance(entry, Scalar) and entry.value is None else entry
+        for key, entry in found.entries.items()
+    }
+    return with_entries(found, entries)
+
+
+def command(node: Node, context: Context, path: Path) -> Node:
+    """Split a command line into words; a list stays."""
+    text = text_of(node)
+    if text is None or not isinstance(node, Scalar):
+        return node
+    found = split_words(text)
+    if found is None:
+        bad_value(
+            context,
+            path,
+            node.mark,
+            why="has a quote, bracket or backslash that is not closed",
+            hint='write the command as a list: ["sh", "-c", "…"]',
+        )
+        return node
+    if found.stopped_at:
+        context.problems.warning(
+            "command-cut",
+            "Command is cut off",
+            node.mark,
+            detail=f"No shell runs `{dotted(path)}`, so everything from `{found.stopped_at}` on is dropped.",
+            hint='to use a shell, write ["sh", "-c", "…"]',
+        )
+    return Sequence(tuple(Scalar(word, node.mark) for word in found.words), node.mark, node.tag)
+
+
+def duration(node: Node, context: Context, path: Path) -> Node:
+    """Write a duration as Go does: ``90s`` becomes ``1m30s``."""
+    text = text_of(node)
+    if text is None or not isinstance(node, Scalar):
+        return node
+    nanoseconds = parse_duration_ns(text)
+    if nanoseconds is None:
+        why = f"must be a duration with a unit, such as `30s` or `1m30s`, not `{text}`"
+        bad_value(context, path, node.mark, why=why)
+        return node
+    return Scalar(duration_text(nanoseconds), node.mark, node.tag)
+
+
+def size(node: Node, context: Context, path: Path) -> Node:
+    """Write a size as the decimal number of bytes, in text."""
+    if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool):
+        return node
+    found = parse_bytes(text_form(node.value)) if isinstance(node.value, str) else _whole(node.value)
+    if found is None:
+        bad_value(
+            context, path, node.mark, why=f"must be a size, such as `64m` or `1.5g`, not `{node.value}`"
+        )
+        return node
+    return Scalar(str(found), node.mark, node.tag)
+
+
+def _whole(value: int | float) -> int | None:
+    return int(value) if abs(value) < 1 << 63 else None
+
+
+def number(node: Node, context: Context, path: Path) -> Node:
+    """Make text a number."""
+    text = text_of(node)
+    if text is None or not isinstance(node, Scalar):
+        return node
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e300:
+        bad_value(context, path, node.mark, why=f"must be a number, not `{text}`")
+        return node
+    return Scalar(int(value) if value.is_integer() else value, node.mark, node.tag)
+
+
+def file_mode(node: Node, context: Context, path: Path) -> Node:
+    """Write permission bits as four octal digits, in text."""
+    if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        if not (0 <= node.value <= 0o7777 and int(node.value) == node.value):
+            bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
+            return node
+        return Scalar(f"{int(node.value):04o}", node.mark, node.tag)
+    return node
+
+
+def local_path(text: str, context: Context) -> str:
+    """Return ``text`` made absolute, with ``~`` expanded."""
+    if text == "~" or text.startswith("~/"):
+        text = context.home + text[1:]
+    if context.base_dir is None:
+        return text
+    return os.path.normpath(os.path.join(context.base_dir, text))
+
+
+def file_path(node: Node, context: Context, _: Path) -> Node:
+    """Make a path absolute."""
+    text = text_of(node)
+    if not text or not isinstance(node, Scalar):
+        return node
+    return Scalar(local_path(text, context), node.mark, node.tag)
+
+
+def build_context(node: Node, context: Context, path: Path) -> Node:
+    """Make a path absolute, unless it names something elsewhere."""
+    text = text_of(node)
+    if text is None or is_remote(text):
+        return node
+    return file_path(node, context, path)
+
+
+def is_remote(text: str) -> bool:
+    """Say whether a build context is no local directory."""
+    return "://" in text or text.startswith(("git@", "github.com/", "service:", "target:"))
+
+
+def names_to_mapping(node: Node, _: Context, __: Path) -> Node:
+    """``[a, b]`` to ``{a: null, b: null}``."""
+    if not isinstance(node, Sequence):
+        return node
+    entries: dict[str, Node] = {}
+    for item in node.items:
+        name = text_of(item)
+        if name is not None:
+            entries[name] = Scalar(None, item.mark)
+    return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)

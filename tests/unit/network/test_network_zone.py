@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from stackctl.runtime.network.zone import NetworkZone
+
+
+def shop() -> NetworkZone:
+    zone = NetworkZone()
+    for container, name, address in (("1", "shop-web-1", "10.0.0.2"), ("2", "shop-web-2", "10.0.0.3")):
+        zone.join(container, "shop_Front")
+        zone.announce(container, "shop_Front", name=name, aliases=("Web",), address=address)
+    zone.join("3", "shop_back")
+    zone.announce("3", "shop_back", name="shop-db-1", aliases=("db",), address="10.1.0.2")
+    return zone
+
+
+def test_replicas_are_named_in_rotation() -> None:
+    zone = shop()
+    assert zone.lookup("1", "web") == ("10.0.0.2", "10.0.0.3")
+    assert zone.lookup("1", "web") == ("10.0.0.3", "10.0.0.2")
+    assert zone.lookup("1", "shop-web-2") == ("10.0.0.3",)
+    assert zone.lookup("1", "shop-web-2.shop_front") == ("10.0.0.3",)
+
+
+def test_names_of_other_networks_are_not_seen() -> None:
+    zone = shop()
+    assert zone.lookup("1", "db") is None
+    assert zone.lookup("3", "web") is None
+    assert zone.reverse("1", "10.1.0.2") is None
+    zone.join("1", "shop_back")
+    assert zone.lookup("1", "db") == ("10.1.0.2",)
+    assert zone.reverse("1", "10.1.0.2") == "shop-db-1.shop_back"
+
+
+def test_a_container_that_withdraws_still_sees_the_others() -> None:
+    zone = shop()
+    zone.withdraw("1")
+    assert zone.lookup("2", "web") == ("10.0.0.3",)
+    assert zone.lookup("1", "web") == ("10.0.0.3",)
+    assert zone.lookup("1", "shop-web-1") is None
+    assert zone.reverse("2", "10.0.0.2") is None
+    zone.leave("2")
+    assert zone.lookup("2", "web") is None
+    assert zone.lookup("1", "web") is None
+
+
+def test_a_network_that_was_removed_is_forgotten() -> None:
+    zone = shop()
+    zone.drop("shop_front")
+    assert zone.lookup("1", "web") is None
+    assert zone.lookup("3", "db") == ("10.1.0.2",)
+
+
+def test_an_address_used_again_belongs_to_its_new_owner() -> None:
+    zone = shop()
+    zone.withdraw("1")
+    zone.join("4", "shop_front")
+    zone.announce("4", "shop_front", name="new", aliases=(), address="10.0.0.2")
+    zone.leave("1")
+    assert zone.reverse("2", "10.0.0.2") == "new.shop_front"
