@@ -24,7 +24,12 @@ def paint(text: str, colour: str) -> str:
 
 def shown_width(text: str) -> int:
     """Return how many columns ``text`` takes, colours aside."""
-    return len(_SEQUENCE.sub("", text))
+    return len(uncoloured(text))
+
+
+def uncoloured(text: str) -> str:
+    """Return ``text`` without colours."""
+    return _SEQUENCE.sub("", text)
 
 
 def without_controls(text: str) -> str:

@@ -1,0 +1,170 @@
+"""The course of an apply: from the engine's events to what each resource is doing. Pure.
+
+The words are Compose's: scripts look for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+Event: TypeAlias = Mapping[str, Any]
+Status = Literal["working", "done", "warning", "error"]
+
+_TEMPORARY: Final = re.compile(r"[0-9a-f]{12}_")
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a resource does now, or has done: ``Container shop-web-1``, ``Starting``."""
+
+    resource: str
+    status: Status
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Containers that something waits for: ``waiting for db to be healthy``."""
+
+    services: tuple[str, ...]
+    verb: str
+
+    def __str__(self) -> str:
+        return f"waiting for {_enumerate(self.services)} to {self.verb}"
+
+
+# action -> kind of resource, word while it goes on, word once done
+_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "CreateNetwork": ("Network", "Creating", "Created"),
+    "RemoveNetwork": ("Network", "Removing", "Removed"),
+    "CreateVolume": ("Volume", "Creating", "Created"),
+    "RemoveVolume": ("Volume", "Removing", "Removed"),
+    "CreateContainer": ("Container", "Creating", "Created"),
+    "StartContainer": ("Container", "Starting", "Started"),
+    "StopContainer": ("Container", "Stopping", "Stopped"),
+    "KillContainer": ("Container", "Killing", "Killed"),
+    "RemoveContainer": ("Container", "Removing", "Removed"),
+    "RenameContainer": ("Container", "Renaming", "Renamed"),
+    "UpdateContainer": ("Container", "Updating", "Updated"),
+}
+# condition -> what is waited for, word once met
+_CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
+    "healthy": ("be healthy", "Healthy"),
+    "started": ("start", "Started"),
+    "completed_successfully": ("complete", "Exited"),
+}
+
+
+class Course:
+    """Follows one apply from its plan to its end."""
+
+    def __init__(self) -> None:
+        self._actions: dict[int, str] = {}
+        self._services: dict[str, str] = {}
+        self._final_names: dict[str, str] = {}
+        self._replaced: set[str] = set()
+        self._waits: dict[int, Wait] = {}
+        self.plan: Mapping[str, Any] = {}
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """What is waited for now, the longest first."""
+        return tuple(dict.fromkeys(self._waits.values()))
+
+    def begin(self, plan: Mapping[str, Any]) -> Iterator[Update]:
+        """Take the plan; yield what stays as it is."""
+        self.plan = plan
+        for change in _objects(plan.get("changes")):
+            name, kind = str(change.get("name")), change.get("change")
+            parts = str(change.get("key")).split("/")
+            if parts[0] != "container":
+                continue
+            self._services[name] = parts[1] if len(parts) > 1 else name
+            if kind == "replace":
+                self._replaced.add(name)
+            if kind == "keep":
+                yield Update(f"Container {name}", "done", "Running")
+        for step in _objects(plan.get("steps")):
+            self._actions[int(step.get("n") or 0)] = str(step.get("action") or "")
+            if step.get("action") == "RenameContainer":
+                before, _, after = _target(step).partition(" to ")
+                self._final_names[before] = after
+
+    def follow(self, event: Event) -> Iterator[Update]:
+        """Take the event of a step; yield what it changes."""
+        number = int(event.get("n") or 0)
+        action = str(event.get("action") or self._actions.get(number, ""))
+        if action == "AwaitCondition":
+            yield from self._follow_wait(number, event)
+        elif action in _WORDS:
+            yield from self._follow_action(action, event)
+
+    def _follow_action(self, action: str, event: Event) -> Iterator[Update]:
+        kind, doing, done = _WORDS[action]
+        name = _target(event)
+        if action == "KillContainer":
+            name = name.partition(" with ")[0]
+        if action == "RenameContainer":
+            name, doing, done = name.partition(" to ")[2], "", "Recreated"
+        elif name in self._final_names:
+            name, doing, done = self._final_names[name], "Recreate", ""
+        elif name in self._replaced and action == "RemoveContainer":
+            doing, done = "", ""
+        yield from _updates(f"{kind} {name}", event, doing=doing, done=done)
+
+    def _follow_wait(self, number: int, event: Event) -> Iterator[Update]:
+        condition, _, names = _target(event).partition(" of ")
+        verb, done = _CONDITIONS.get(condition, (condition, "Healthy"))
+        containers = names.split()
+        if event.get("state") == "started":
+            services = dict.fromkeys(self._services.get(name) or _service_of(name) for name in containers)
+            self._waits[number] = Wait(tuple(services), verb)
+        elif event.get("state") != "waiting":
+            self._waits.pop(number, None)
+        for name in containers:
+            yield from _updates(f"Container {name}", event, doing="Waiting", done=done)
+
+
+def _updates(resource: str, event: Event, *, doing: str, done: str) -> Iterator[Update]:
+    detail = str(event.get("detail") or "")
+    match event.get("state"):
+        case "started" | "waiting" if doing:
+            yield Update(resource, "working", doing)
+        case "done" | "unchanged" if done:
+            yield Update(resource, "done", done)
+        case "failed":
+            yield Update(resource, "error", "Error", detail)
+        case "skipped":
+            yield Update(resource, "warning", "Skipped", detail)
+        case "cancelled":
+            yield Update(resource, "warning", "Cancelled", detail)
+
+
+def _target(step: Event) -> str:
+    """Return what follows the verb in a title: ``create network shop_default`` → ``shop_default``."""
+    title = str(step.get("title") or "")
+    _, _, rest = title.partition(" ")
+    for kind in ("network ", "volume "):
+        if rest.startswith(kind):
+            return rest.removeprefix(kind)
+    return rest
+
+
+def _service_of(container: str) -> str:
+    """Guess a service from a container's name: one that the plan does not change may be waited for."""
+    parts = _TEMPORARY.sub("", container).split("-")
+    return "-".join(parts[1:-1]) if len(parts) > 2 and parts[-1].isdecimal() else container
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    if len(names) > 3:
+        return f"{', '.join(names[:2])} and {len(names) - 2} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1] if names else ""]))
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
