@@ -8,6 +8,7 @@ from typing import Final, Literal, cast, get_args
 
 import click
 
+from stackctl.diagnostics import Diagnostic
 from stackctl.errors import UsageError
 
 Progress = Literal["auto", "tty", "plain", "json", "quiet"]
@@ -21,7 +22,8 @@ _TRUE: Final = ("1", "t", "true", "y", "yes", "on")
 class Settings:
     """What holds for every command. "" and empty tuples mean: not given.
 
-    ``lines`` collects the text of stack files that were read, by (file, line), for errors to quote.
+    ``lines`` collects the text of stack files that were read, by (file, line), for errors to quote;
+    ``told`` the warnings that were shown.
     """
 
     files: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Settings:
     environment: Mapping[str, str]
     cwd: str
     lines: dict[tuple[str, int], str] = field(default_factory=dict, compare=False, repr=False)
+    told: set[Diagnostic] = field(default_factory=set, compare=False, repr=False)
 
     def is_set(self, variable: str) -> bool:
         """Return whether an environment variable says yes."""

@@ -1,1 +1,1 @@
-"""Doing, content: the image store, what comes into it, and how layers get onto disk."""
+"""Images: content-addressed blobs, extracted layers, names, archives, and the built-in image ``host``."""

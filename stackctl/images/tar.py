@@ -94,7 +94,7 @@ class TarReader:
         if kind == FILE and name.endswith(b"/"):
             kind = DIRECTORY
         size = int(pax["size"]) if "size" in pax else _number(header[124:136])
-        self._expect(size if kind == FILE else 0 if kind != FILE and kind in b"123456" else size)
+        self._expect(0 if kind in (HARD_LINK, SYMBOLIC_LINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO) else size)
         return Entry(
             name=name,
             kind=kind,

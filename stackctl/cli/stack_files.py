@@ -1,0 +1,67 @@
+"""Stack files: from the command line's options to a loaded document, and the project's name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from stackctl.cli.quick_name import quick_name
+from stackctl.cli.settings import Settings
+from stackctl.cli.warnings import tell
+from stackctl.errors import StackFileError
+
+if TYPE_CHECKING:
+    from stackctl.stackfile.document import Document
+    from stackctl.stackfile.load import LoadRequest
+
+
+def load_request(settings: Settings, services: Iterable[str] = ()) -> LoadRequest:
+    """Return what to load, reading standard input if a file is ``-``."""
+    from stackctl.stackfile.load import LoadRequest  # the YAML parser: not for commands that need no file
+
+    reads_stdin = "-" in settings.files or "-" in settings.environment.get("COMPOSE_FILE", "").split(":")
+    return LoadRequest(
+        files=settings.files,
+        project_directory=settings.project_directory,
+        project_name=settings.project_name,
+        profiles=settings.profiles,
+        env_files=settings.env_files,
+        environment=settings.environment,
+        cwd=settings.cwd,
+        services=tuple(services),
+        stdin=sys.stdin.read() if reads_stdin else "",
+    )
+
+
+def load_document(settings: Settings, services: Iterable[str] = (), *, is_quiet: bool = False) -> Document:
+    """Load the stack and tell its warnings. Raises StackFileError with all that is wrong."""
+    return loaded_document(settings, load_request(settings, services), is_quiet=is_quiet)
+
+
+def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool = False) -> Document:
+    """Load what the request asks for, as ``load_document``."""
+    from stackctl.stackfile.load import load  # as above
+
+    loaded = load(request)
+    settings.lines.update(loaded.lines)
+    errors = tuple(found for found in loaded.diagnostics if found.severity == "error")
+    if not is_quiet or errors:
+        tell(settings, (found for found in loaded.diagnostics if found.severity != "error"))
+    if loaded.document is None:
+        count = "an error" if len(errors) == 1 else f"{len(errors)} errors"
+        raise StackFileError(f"the stack file has {count}", diagnostics=errors)
+    return loaded.document
+
+
+def project_of(settings: Settings) -> str:
+    """Return the project's name, reading as little as is needed for it. Raises StackFileError."""
+    name = quick_name(
+        files=settings.files,
+        project_name=settings.project_name,
+        project_directory=settings.project_directory,
+        env_files=settings.env_files,
+        environment=settings.environment,
+        cwd=settings.cwd,
+    )
+    return name or load_document(settings, is_quiet=True).name

@@ -1,0 +1,30 @@
+"""Warnings about the user's text: each is told once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+from stackctl.cli.failure import diagnostic_text
+from stackctl.cli.settings import Settings
+from stackctl.diagnostics import Diagnostic
+
+
+def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return those that have not been told yet; they count as told from now on."""
+    found = [diagnostic for diagnostic in diagnostics if diagnostic not in settings.told]
+    settings.told.update(found)
+    return found
+
+
+def tell(
+    settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[[str], object] | None = None
+) -> None:
+    """Write what has not been told yet, to standard error unless ``write`` is given. Each text has no final newline."""
+    has_colour = settings.has_colour(is_terminal=sys.stderr.isatty())
+    for diagnostic in untold(settings, diagnostics):
+        text = diagnostic_text(diagnostic, lines=settings.lines, has_colour=has_colour)
+        if write is not None:
+            write(text)
+        elif settings.progress != "quiet":
+            print(text, file=sys.stderr)
