@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stackctl import errors
 from stackctl.api.connection import BadRequest, Connection, Request
-from stackctl.reconcile.plan_json import diagnostic_json
+from stackctl.wire.error_json import error_to_json
 
 Handler = Callable[[Request, Connection, "dict[str, str]"], "Answer | None"]
 _VERSION: Final = re.compile(r"^/v\d+\.\d+(?=/)")
@@ -95,12 +95,9 @@ def error_answer(error: Exception) -> Answer:
         if isinstance(error, ClientGone):
             raise error
         status = 500
-    value: dict[str, Any] = {"message": str(error) or type(error).__name__}
     if isinstance(error, errors.StackctlError):
-        value["kind"] = type(error).__name__
-        value["code"] = error.code
-        value["hint"] = error.hint
-        value["diagnostics"] = [diagnostic_json(diagnostic) for diagnostic in error.diagnostics]
+        return Answer(status, error_to_json(error))
+    value = {"message": str(error) or type(error).__name__}
     return Answer(status, value)
 
 

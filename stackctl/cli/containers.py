@@ -68,3 +68,9 @@ def listed(entry: Entry) -> Listed:
 def in_order(entries: Iterable[Entry]) -> list[Listed]:
     """Read entries, sorted by service and number, one-offs last."""
     return sorted(map(listed, entries), key=lambda c: (c.service, c.is_oneoff, c.number, c.name))
+
+
+def state_of(inspection: Entry) -> tuple[str, int]:
+    """Return state and exit code of what /containers/{id}/json answers."""
+    state: Mapping[str, Any] = inspection.get("State") or {}
+    return str(state.get("Status") or ""), int(state.get("ExitCode") or 0)

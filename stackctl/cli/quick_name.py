@@ -19,8 +19,14 @@ OVERRIDE_NAMES: Final = (
     "docker-compose.override.yaml",
 )
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
-# A line at the margin of a mapping in block style: a plain key, then nothing that could hold another line at the margin.
-_KEY_LINE: Final = re.compile(r"([A-Za-z0-9_.-]+):(?:[ \t].*)?")
+# A line at the margin of a mapping in block style begins with a plain key.
+_KEY_LINE: Final = re.compile(r"([A-Za-z0-9_.-]+):([ \t].*)?")
+# What may follow it on its line: a plain text, an anchor alone, or a quoted or flow value that ends there.
+_WHOLE_VALUE: Final = re.compile(
+    r"""[ \t]*(?: [A-Za-z0-9_./$~-].* | &[\w-]+ | [|>][0-9+-]* | \*[\w-]+ | "[^"]*" | '[^']*' | \{[^{}]*\} | \[[^][]*\] )?
+    [ \t]*(?:[ \t]\#.*)?""",
+    re.VERBOSE,
+)
 _NAME_LINE: Final = re.compile(r"name:[ ]+([a-z0-9][a-z0-9_-]*)[ ]*(?:[ ]#.*)?")
 _LARGEST_BYTES: Final = 1 << 20
 
@@ -101,7 +107,7 @@ def _name_in_file(path: str) -> str | None:
         if line[0] == " " or not line.strip():
             continue
         key = _KEY_LINE.fullmatch(line)
-        if key is None:
+        if key is None or not _WHOLE_VALUE.fullmatch(key[2] or ""):
             return None
         if key[1] == "name":
             given = _NAME_LINE.fullmatch(line)

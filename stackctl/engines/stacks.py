@@ -6,32 +6,44 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 
 from stackctl import __version__
 from stackctl.diagnostics import Diagnostic
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
+from stackctl.engines.run_options import run_argv, short_forms
 from stackctl.engines.step_errors import located
-from stackctl.errors import ApplyError, NotFound, PlanError, StackFileError, UsageError
-from stackctl.model.container import ContentMount
+from stackctl.errors import (
+    ApplyError,
+    EngineError,
+    NotFound,
+    PlanError,
+    StackctlError,
+    StackFileError,
+    UsageError,
+)
+from stackctl.model.container import ContainerSpec, ContentMount
 from stackctl.model.image import ResolvedImage
 from stackctl.model.stack import Service, Stack
 from stackctl.reconcile.apply import Outcome, Report, apply
 from stackctl.reconcile.desired import Desired, desired, image_requests, resource_names
-from stackctl.reconcile.engine import ResourceNames
+from stackctl.reconcile.engine import ImageRequest, ResourceNames
 from stackctl.reconcile.existing import plan_down, plan_kill, plan_restart, plan_start, plan_stop
 from stackctl.reconcile.oneoff import RunOverrides, oneoff_spec
 from stackctl.reconcile.plan import Plan, Step
-from stackctl.reconcile.plan_json import diagnostic_json, plan_json
+from stackctl.reconcile.plan_json import plan_json
 from stackctl.reconcile.plan_text import action_title, plan_summary
 from stackctl.reconcile.policy import Policy
 from stackctl.reconcile.up import plan_dependencies, plan_up
-from stackctl.stackfile.decode import decode, document_from_wire
+from stackctl.stackfile.decode import decode
+from stackctl.stackfile.document import document_from_wire
+from stackctl.wire import codec
+from stackctl.wire.error_json import error_to_json
+from stackctl.wire.stack_request import RunRequest, StackRequest
 
 Emit = Callable[[dict[str, Any]], None]
-Verb = Literal["up", "down", "start", "stop", "restart", "kill"]
 _EXISTING: Final = {
     "down": plan_down,
     "start": plan_start,
@@ -39,17 +51,6 @@ _EXISTING: Final = {
     "restart": plan_restart,
     "kill": plan_kill,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackRequest:
-    """What a client asks for. ``document`` is the stack file in wire form, None where labels are enough."""
-
-    verb: Verb = "up"
-    document: Mapping[str, Any] | None = None
-    contents: Mapping[str, bytes] = field(default_factory=dict)
-    scale: Mapping[str, int] = field(default_factory=dict)
-    policy: Policy = field(default_factory=Policy)
 
 
 class Stacks:
@@ -66,10 +67,10 @@ class Stacks:
         """Return the plan for what is asked, and warnings about the stack file. Raises StackFileError, PlanError."""
         if request.verb != "up":
             observed = self._engine.snapshot(project, ResourceNames())
-            return _EXISTING[request.verb](observed, request.policy), ()
+            return _EXISTING[request.verb](observed, policy_of(request)), ()
         wanted, warnings = self._desired(request)
         observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
-        return plan_up(wanted, observed, request.policy, self._engine.traits()), warnings
+        return plan_up(wanted, observed, policy_of(request), self._engine.traits()), warnings
 
     def apply(self, project: str, request: StackRequest, emit: Emit) -> None:
         """Plan and perform, telling ``emit`` all that happens; the last event says how it ended. Never raises."""
@@ -83,10 +84,9 @@ class Stacks:
             _raise_failures(report, cancelled.is_set())
             emit({"event": "end", "ok": True, "error": None})
 
-    def run(
-        self, project: str, request: StackRequest, service: str, overrides: RunOverrides, emit: Emit
-    ) -> None:
+    def run(self, project: str, wanted_run: RunRequest, emit: Emit) -> None:
         """Bring a service's dependencies up and create a one-off of it; the last event names it. Never raises."""
+        request, service = wanted_run.stack, wanted_run.service
         with self._running(emit) as cancelled:
             wanted, warnings = self._desired(request)
             needed = _service(wanted.stack, service)
@@ -96,10 +96,7 @@ class Stacks:
                 _tell_plan(emit, plan, warnings)
                 report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
                 _raise_failures(report, cancelled.is_set())
-                slug = os.urandom(6).hex()
-                base = next(c.spec for key, c in wanted.containers.items() if key.name == service)
-                spec = oneoff_spec(base, wanted.stack.name, service, overrides, slug)
-                created = self._engine.create(spec)
+                created = self._engine.create(self._oneoff(wanted, wanted_run))
             emit({"event": "end", "ok": True, "error": None, "container": created})
 
     def cancel(self, apply_id: str) -> None:
@@ -109,9 +106,31 @@ class Stacks:
             raise NotFound(f"no such apply: {apply_id}")
         event.set()
 
+    def _oneoff(self, wanted: Desired, run: RunRequest) -> ContainerSpec:
+        base = next(c.spec for key, c in wanted.containers.items() if key.name == run.service)
+        service = wanted.stack.services[run.service]
+        image = self._engine.resolve((ImageRequest(service.image, service.platform),))
+        config = next(iter(image.values())).config
+        ports, mounts = short_forms(wanted.stack, run.publish, run.volumes)
+        overrides = RunOverrides(
+            command=run_argv(run, service, config),
+            environment=run.environment,
+            user=run.user,
+            working_dir=run.workdir,
+            name=run.name,
+            tty=run.tty,
+            stdin_open=run.stdin,
+            service_ports=run.service_ports,
+            ports=ports,
+            mounts=mounts,
+            labels=tuple((text.partition("=")[0], text.partition("=")[2]) for text in run.labels),
+            use_aliases=run.use_aliases,
+        )
+        return oneoff_spec(base, wanted.stack.name, run.service, overrides, os.urandom(6).hex())
+
     def _plan_dependencies(self, wanted: Desired, service: Service, request: StackRequest) -> Plan:
         observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
-        return plan_dependencies(wanted, observed, service.name, request.policy, self._engine.traits())
+        return plan_dependencies(wanted, observed, service.name, policy_of(request), self._engine.traits())
 
     def _desired(self, request: StackRequest) -> tuple[Desired, tuple[Diagnostic, ...]]:
         if request.document is None:
@@ -144,7 +163,7 @@ class Stacks:
         try:
             yield cancelled
         except Exception as error:  # an edge: the stream is the only way to tell
-            emit({"event": "end", "ok": False, "error": error_json(error)})
+            emit({"event": "end", "ok": False, "error": _failure(error)})
         finally:
             del self._cancelled[apply_id]
 
@@ -203,7 +222,7 @@ def _step_json(step: Step) -> dict[str, Any]:
 
 def _tell_plan(emit: Emit, plan: Plan, warnings: tuple[Diagnostic, ...]) -> None:
     for warning in (*warnings, *plan.warnings):
-        emit({"event": "warning", "diagnostic": diagnostic_json(warning)})
+        emit({"event": "warning", "diagnostic": codec.encode(warning)})
     emit({"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)})
 
 
@@ -248,17 +267,23 @@ def _image_missing(stack: Stack, service: str) -> Diagnostic:
     )
 
 
-def error_json(error: Exception) -> dict[str, Any]:
-    """Return an exception as clients get it."""
-    from stackctl.errors import StackctlError
+def _failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, StackctlError):
+        return error_to_json(error)
+    return error_to_json(EngineError(f"internal error: {type(error).__name__}: {error}", code="internal"))
 
-    if not isinstance(error, StackctlError):
-        return {"kind": "EngineError", "code": "internal", "message": f"{type(error).__name__}: {error}", "hint": "",
-                "diagnostics": []}
-    return {
-        "kind": type(error).__name__,
-        "code": error.code,
-        "message": str(error),
-        "hint": error.hint,
-        "diagnostics": [diagnostic_json(diagnostic) for diagnostic in error.diagnostics],
-    }
+
+def policy_of(request: StackRequest) -> Policy:
+    """Return the part of a request that the planner needs."""
+    return Policy(
+        services=request.services,
+        no_deps=request.no_deps,
+        recreate=request.recreate,
+        remove_orphans=request.remove_orphans,
+        remove_volumes=request.remove_volumes,
+        no_start=request.no_start,
+        wait=request.wait,
+        wait_timeout_s=request.wait_timeout_s,
+        grace_s=request.timeout_s,
+        signal=request.signal,
+    )

@@ -106,9 +106,10 @@ def _read(fd: int) -> bytes:
 class LogStreams:
     """A container's own streams: its output as the log holds it, its input as the supervisor handed it out."""
 
-    def __init__(self, folder: str, *, input_fd: int, is_terminal: bool, from_start: bool) -> None:
+    def __init__(self, folder: str, *, is_terminal: bool, from_start: bool) -> None:
         self._reader = LogReader(folder)
-        self._input_fd = input_fd
+        self._input_fd = -1
+        self._has_input = threading.Event()
         self.is_terminal = is_terminal
         self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
         if not from_start:
@@ -120,8 +121,14 @@ class LogStreams:
         for chunk in self._reader.follow(self._stop_read):
             yield chunk.stream, chunk.data
 
+    def give_input(self, fd: int) -> None:
+        """Hand over what is written to, -1 for none; until then ``write`` waits."""
+        self._input_fd = fd
+        self._has_input.set()
+
     def write(self, data: bytes) -> None:
-        """Write to the container's input; dropped when it has none."""
+        """Write to the container's input, once it is there; dropped when it has none."""
+        self._has_input.wait()
         view = memoryview(data)
         with contextlib.suppress(BrokenPipeError, OSError):
             while view and self._input_fd >= 0:
@@ -129,6 +136,7 @@ class LogStreams:
 
     def close_stdin(self) -> None:
         """Close our end of the container's input: its end, when nobody else holds one."""
+        self._has_input.wait()
         if not self.is_terminal and self._input_fd >= 0:
             os.close(self._input_fd)
             self._input_fd = -1
@@ -145,10 +153,11 @@ class LogStreams:
 
     def close(self) -> None:
         """Close every descriptor."""
-        for fd in (self._input_fd, self._stop_read, self._stop_write):
+        fds, self._input_fd = (self._input_fd, self._stop_read, self._stop_write), -1
+        self._has_input.set()
+        for fd in fds:
             if fd >= 0:
                 with contextlib.suppress(OSError):
                     os.close(fd)
-        self._input_fd = -1
 
 

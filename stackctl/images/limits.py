@@ -10,6 +10,12 @@ PIECE_BYTES: Final = 256 * 1024
 MAX_ENTRIES: Final = 4_000_000
 """Entries of one tar."""
 
+MAX_FOLDERS: Final = 500_000
+"""Folders of one layer: each is remembered until the end."""
+
+MAX_REPLACED_FOLDERS: Final = 1000
+"""Folders of one layer replaced by a later entry: each costs a look at all folders."""
+
 MAX_TAR_BYTES: Final = 512 * 1024**3
 """Bytes of one tar, uncompressed; also the largest file in it, holes included."""
 

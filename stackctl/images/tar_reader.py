@@ -31,7 +31,9 @@ _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 _ADLER: Final = 65521
 _NS: Final = 1_000_000_000
 _MAX_ID: Final = 2**32 - 2
+_MAX_TIME_NS: Final = 2**40 * _NS
 _GLOBAL_KEYS: Final = (b"mtime", b"uid", b"gid")
+"""What a global header may say: a path or a size for all entries can only be meant ill."""
 
 
 class Kind(Enum):
@@ -162,7 +164,8 @@ class TarReader:
             case b"x" | b"X":
                 extension.pax = pax.records(self._payload(header))
             case b"g":
-                self._globals.update(pax.records(self._payload(header)))
+                records = pax.records(self._payload(header))
+                self._globals.update((key, value) for key, value in records if key in _GLOBAL_KEYS)
             case b"L":
                 extension.name = self._payload(header).partition(b"\0")[0]
             case b"K":
@@ -192,8 +195,7 @@ class TarReader:
             entry = _plain(header, extension, parts)
             self._begin(stored, entry)
             return entry
-        known = {key: self._globals[key] for key in _GLOBAL_KEYS if key in self._globals}
-        known.update(extension.pax)
+        known = {**self._globals, **dict(extension.pax)}
         if b"size" in known and header.kind in _WITH_CONTENT:
             stored = pax.decimal(known[b"size"], "a size")
             header = header if parts is not None else header._replace(size=stored)
@@ -217,7 +219,6 @@ class TarReader:
             header = header._replace(size=real)
         entry = _with_pax(_plain(header, extension, parts), known, extension.pax)
         self._begin(stored - taken, entry)
-        self._padding = -stored % _BLOCK
         return entry
 
     def _begin(self, stored: int, entry: TarEntry) -> None:
@@ -230,6 +231,8 @@ class TarReader:
             raise corrupt("a name is longer than a path can be")
         if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
             raise corrupt(f"{entry.name[:100]!r} has an owner that cannot be")
+        if not -_MAX_TIME_NS < entry.mtime_ns < _MAX_TIME_NS:
+            raise corrupt(f"{entry.name[:100]!r} has a time that cannot be")
         self._left, self._padding = stored, -stored % _BLOCK
 
     def _block(self) -> bytes:
@@ -266,9 +269,7 @@ def _check_sum(block: bytes, field: bytes) -> None:
     # The sum takes the field itself as spaces. adler32 sums in C, modulo a prime: 10 times sum()'s speed, and
     # enough to tell a tar from something else, which is all a checksum of this kind can do.
     stated = pax.number(field)
-    if (zlib.adler32(block) - 1 - sum(field) + 8 * 32 - stated) % 65536 == 0:
-        return
-    if (zlib.adler32(block) % 65536 - 1 - sum(field) + 8 * 32 - stated) % _ADLER == 0:
+    if ((zlib.adler32(block) & 0xFFFF) - 1 - sum(field) + 8 * 32 - stated) % _ADLER == 0:
         return
     # Some old writers summed signed bytes.
     signed = sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + 8 * 32

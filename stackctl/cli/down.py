@@ -1,0 +1,42 @@
+"""`down`."""
+
+from __future__ import annotations
+
+import click
+
+from stackctl.cli.changing import change_existing
+from stackctl.cli.connect import running_engine
+from stackctl.cli.options import services_argument, timeout_option, unsupported
+from stackctl.cli.settings import current_settings
+from stackctl.cli.stack_files import project_of
+from stackctl.cli.targets import containers_of, existing_services
+
+
+@click.command()
+@click.option("-v", "--volumes", is_flag=True, help="Remove the stack's volumes too: this destroys data.")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have.")
+@timeout_option
+@unsupported("--rmi", takes_value=True)
+@services_argument
+def down(volumes: bool, remove_orphans: bool, timeout: float | None, services: tuple[str, ...]) -> None:
+    """Stop and remove containers and networks of the stack."""
+    settings = current_settings()
+    project = project_of(settings)
+    engine = running_engine(settings)
+    if services:
+        named = existing_services(settings, services, containers_of(engine, project))
+        if not named:
+            return
+        services = tuple(named)
+    if engine is None:
+        return
+    change_existing(
+        settings,
+        engine,
+        project,
+        "down",
+        services=services,
+        remove_volumes=volumes,
+        remove_orphans=remove_orphans or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
+        timeout_s=timeout,
+    )

@@ -1,0 +1,141 @@
+"""`image`: what containers are made from."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import click
+
+from stackctl.cli.connect import running_engine, start_engine
+from stackctl.cli.options import unsupported
+from stackctl.cli.render.durations import ago
+from stackctl.cli.render.table import table
+from stackctl.cli.settings import current_settings
+from stackctl.errors import ImageError, NotFound, UsageError
+
+
+@click.group()
+def image() -> None:
+    """Load, import, list and remove images."""
+
+
+@image.command("ls")
+@click.option("-q", "--quiet", is_flag=True, help="Show ids only.")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them.")
+@click.option("--no-trunc", is_flag=True, help="Show ids in full.")
+def list_images(quiet: bool, form: str, no_trunc: bool) -> None:
+    """List images."""
+    client = running_engine(current_settings())
+    images: list[Mapping[str, Any]] = list(client.images()) if client is not None else []
+    if quiet:
+        click.echo("".join(f"{_id(found, no_trunc)}\n" for found in images), nl=False)
+    elif form == "json":
+        click.echo("".join(json.dumps(found) + "\n" for found in images), nl=False)
+    else:
+        rows = [row for found in images for row in _rows(found, no_trunc)]
+        click.echo(table(("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"), rows), nl=False)
+
+
+@image.command()
+@click.option("-i", "--input", "source", default="-", metavar="FILE", help="Archive; - reads standard input.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say what was loaded.")
+@unsupported("--platform", takes_value=True)
+def load(source: str, quiet: bool) -> None:
+    """Load images from an archive of `docker save` or an OCI layout."""
+    settings = current_settings()
+    with _opened(source) as stream:
+        for message in start_engine(settings).load_images(stream):
+            _say(message, is_quiet=quiet)
+
+
+@image.command("import")
+@click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help='As in a Dockerfile: CMD ["sh"].')
+@unsupported("-m", "--message", takes_value=True)
+@unsupported("--platform", takes_value=True)
+@click.argument("source", metavar="FILE|-")
+@click.argument("reference", required=False, default="", metavar="[NAME[:TAG]]")
+def import_image(changes: tuple[str, ...], source: str, reference: str) -> None:
+    """Make an image of a tar archive of a root file system."""
+    settings = current_settings()
+    with _opened(source) as stream:
+        for message in start_engine(settings).import_image(stream, reference=reference, changes=changes):
+            _say(message, is_quiet=False)
+
+
+@image.command()
+@click.option("-f", "--force", is_flag=True, help="Remove it although containers use it.")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+def rm(force: bool, names: tuple[str, ...]) -> None:
+    """Remove images."""
+    client = running_engine(current_settings())
+    for name in names:
+        if client is None:
+            raise NotFound(f"no such image: {name}")
+        for entry in client.remove_image(name, force=force):
+            for what, which in entry.items():
+                click.echo(f"{what}: {which}")
+
+
+@image.command()
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+def inspect(names: tuple[str, ...]) -> None:
+    """Show all about images, as JSON."""
+    client = running_engine(current_settings())
+    found = []
+    for name in names:
+        if client is None:
+            raise NotFound(f"no such image: {name}")
+        found.append(client.inspect_image(name))
+    click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[BinaryIO]:
+    if source == "-":
+        if sys.stdin.isatty():
+            raise UsageError("standard input is a terminal: name a file, or pipe an archive in")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = open(source, "rb")
+    except OSError as error:
+        raise ImageError(f"cannot read {source}: {error.strerror}") from error
+    with stream:
+        yield stream
+
+
+def _say(message: Mapping[str, Any], *, is_quiet: bool) -> None:
+    """Show a message of a load or import. Raises ImageError for one that reports a failure."""
+    failure = message.get("error") or (message.get("errorDetail") or {}).get("message")
+    if failure:
+        raise ImageError(str(failure))
+    text = message.get("stream") or message.get("status") or ""
+    if text and not is_quiet:
+        click.echo(text.rstrip("\n"))
+
+
+def _id(found: Mapping[str, Any], no_trunc: bool) -> str:
+    full = str(found.get("Id") or "")
+    return full if no_trunc else full.removeprefix("sha256:")[:12]
+
+
+def _rows(found: Mapping[str, Any], no_trunc: bool) -> Iterator[tuple[str, ...]]:
+    created = ago(float(found.get("Created") or 0), time.time())
+    rest = (_id(found, no_trunc), created, _size(int(found.get("Size") or 0)))
+    for name in found.get("RepoTags") or ["<none>:<none>"]:
+        repository, _, tag = name.rpartition(":")
+        yield (repository, tag, *rest)
+
+
+def _size(size_bytes: int) -> str:
+    """Return ``12.3MB``, with Docker's units of a thousand."""
+    value, units = float(size_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.4g}{units[0]}" if value < 1000 else f"{value:.0f}{units[0]}"

@@ -1,0 +1,81 @@
+"""`start`, `stop`, `restart`, `kill`: containers that exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from stackctl.cli.changing import change_existing
+from stackctl.cli.connect import running_engine
+from stackctl.cli.options import services_argument, timeout_option, unsupported
+from stackctl.cli.requests import Verb
+from stackctl.cli.settings import current_settings
+from stackctl.cli.stack_files import project_of
+from stackctl.cli.targets import containers_of, existing_services
+from stackctl.errors import StackctlError
+
+
+@click.command()
+@unsupported("--wait")
+@unsupported("--wait-timeout", takes_value=True)
+@services_argument
+def start(services: tuple[str, ...]) -> None:
+    """Start containers that exist, and those they depend on."""
+    if not _change("start", services):
+        name = services[0] if services else ""
+        what = f'service "{name}" has no container to start' if name else "the stack has no container to start"
+        raise StackctlError(what, code="no-container", hint="`stackctl up` creates containers")
+
+
+@click.command()
+@timeout_option
+@services_argument
+def stop(timeout: float | None, services: tuple[str, ...]) -> None:
+    """Stop containers; they stay, and `start` starts them again."""
+    _change("stop", services, timeout_s=timeout)
+
+
+@click.command()
+@timeout_option
+@click.option("--no-deps", is_flag=True, help="Leave services that want to be restarted along alone.")
+@services_argument
+def restart(timeout: float | None, no_deps: bool, services: tuple[str, ...]) -> None:
+    """Stop and start containers as they are; changes of the files are for `up`."""
+    _change("restart", services, timeout_s=timeout, no_deps=no_deps)
+
+
+@click.command()
+@click.option("-s", "--signal", default="SIGKILL", metavar="SIGNAL", help="The signal to send.")
+@click.option("--remove-orphans", is_flag=True, hidden=True)
+@services_argument
+def kill(signal: str, remove_orphans: bool, services: tuple[str, ...]) -> None:
+    """Send a signal to running containers."""
+    if not _change("kill", services, signal=_signal_name(signal), remove_orphans=remove_orphans):
+        click.echo("No container to kill", err=True)
+
+
+def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:
+    """Perform the verb; return whether there was any container it could be about."""
+    settings = current_settings()
+    project = project_of(settings)
+    engine = running_engine(settings)
+    containers = containers_of(engine, project)
+    named = existing_services(settings, services, containers)
+    if engine is None or not containers or services and not named:
+        return False
+    change_existing(settings, engine, project, verb, services=tuple(named), **options)
+    return len(named) == len(set(services)) or verb != "start"
+
+
+def _signal_name(text: str) -> str:
+    """Return ``SIGHUP`` for ``HUP``, ``hup``, ``1``; what is no signal is left for the engine to refuse."""
+    import signal  # only here
+
+    if text.isdecimal():
+        try:
+            return signal.Signals(int(text)).name
+        except ValueError:
+            return text
+    name = text.upper()
+    return name if name.startswith("SIG") else f"SIG{name}"

@@ -1,0 +1,59 @@
+"""`plan`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from stackctl.cli.connect import start_engine
+from stackctl.cli.failure import Failure
+from stackctl.cli.options import services_argument
+from stackctl.cli.render.plan import plan_lines
+from stackctl.cli.settings import current_settings
+from stackctl.cli.stack_files import load_document
+from stackctl.cli.up_request import Choices, shared_options, up_request
+from stackctl.cli.warnings import tell
+from stackctl.wire.error_json import diagnostics_from_json
+
+CHANGES = 2
+
+
+@click.command()
+@click.option("--json", "is_json", is_flag=True, help="Print the plan for programs.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something would change, 0 when not.")
+@shared_options
+@services_argument
+def plan(
+    is_json: bool,
+    detailed_exitcode: bool,
+    services: tuple[str, ...],
+    scales: tuple[str, ...],
+    force_recreate: bool,
+    no_recreate: bool,
+    remove_orphans: bool,
+    no_deps: bool,
+) -> None:
+    """Show what `up` would do, and which line of which file is the reason. Nothing is changed."""
+    settings = current_settings()
+    document = load_document(settings, services)
+    choices = Choices(
+        services=services,
+        scales=scales,
+        force_recreate=force_recreate,
+        no_recreate=no_recreate,
+        remove_orphans=remove_orphans,
+        no_deps=no_deps,
+    )
+    request = up_request(settings, document, choices)
+    answer = start_engine(settings).plan(document.name, request)
+    found = answer.get("plan") or {}
+    tell(settings, diagnostics_from_json([*(answer.get("diagnostics") or ()), *(found.get("warnings") or ())]))
+    if is_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        has_colour = settings.has_colour(is_terminal=sys.stdout.isatty())
+        click.echo(plan_lines(str(answer.get("text") or ""), has_colour=has_colour), nl=False, color=has_colour)
+    if detailed_exitcode and not found.get("empty", not found.get("steps")):
+        raise Failure(CHANGES)

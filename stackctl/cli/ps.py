@@ -1,0 +1,71 @@
+"""`ps`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from stackctl.cli.connect import running_engine
+from stackctl.cli.containers import Listed
+from stackctl.cli.options import services_argument
+from stackctl.cli.settings import current_settings
+from stackctl.cli.stack_files import project_of
+from stackctl.cli.targets import containers_of, of_services
+
+_STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exited")
+
+
+@click.command()
+@click.option("-a", "--all", "shows_all", is_flag=True, help="Show stopped containers and one-offs too.")
+@click.option("-q", "--quiet", is_flag=True, help="Show ids only.")
+@click.option("--services", "shows_services", is_flag=True, help="Show names of services only.")
+@click.option("--status", "states", multiple=True, type=click.Choice(_STATES), help="Show these states only.")
+@click.option("--filter", "filters", multiple=True, metavar="status=STATE", help="The same, written differently.")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them.")
+@click.option("--no-trunc", is_flag=True, help="Show everything in full.")
+@click.option("--orphans/--no-orphans", default=True, hidden=True)
+@services_argument
+def ps(
+    shows_all: bool,
+    quiet: bool,
+    shows_services: bool,
+    states: tuple[str, ...],
+    filters: tuple[str, ...],
+    form: str,
+    no_trunc: bool,
+    orphans: bool,
+    services: tuple[str, ...],
+) -> None:
+    """List containers of the stack."""
+    del orphans
+    settings = current_settings()
+    wanted_states = {*states, *map(_state_of_filter, filters)}
+    engine = running_engine(settings)
+    found = containers_of(engine, project_of(settings), with_oneoffs=shows_all)
+    found = [c for c in of_services(settings, found, services) if _is_wanted(c, wanted_states, shows_all)]
+    if quiet:
+        lines = [f"{container.id}\n" for container in found]
+    elif shows_services:
+        lines = [f"{name}\n" for name in dict.fromkeys(container.service for container in found)]
+    else:
+        from stackctl.cli.render.ps import ps_json, ps_table  # not for -q
+
+        if form == "json":
+            lines = [ps_json(c, now_s=time.time(), is_truncated=not no_trunc) + "\n" for c in found]
+        else:
+            lines = [ps_table(found, now_s=time.time(), is_truncated=not no_trunc)]
+    click.echo("".join(lines), nl=False)
+
+
+def _is_wanted(container: Listed, states: set[str], shows_all: bool) -> bool:
+    if states:
+        return container.state in states
+    return shows_all or container.is_running
+
+
+def _state_of_filter(text: str) -> str:
+    key, _, state = text.partition("=")
+    if key not in ("status", "source") or state not in _STATES:
+        raise click.UsageError(f"invalid filter {text!r}: write status=STATE")
+    return state

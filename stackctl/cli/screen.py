@@ -1,0 +1,126 @@
+"""The screen: what an apply's events look like while they come."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+from stackctl.cli.render.course import Course, Update
+from stackctl.cli.render.views import JsonView, PlainView, QuietView, View, Write
+from stackctl.cli.settings import Settings
+from stackctl.cli.warnings import tell
+from stackctl.wire.error_json import diagnostics_from_json
+
+_TICK_S: Final = 0.1
+
+
+class Screen:
+    """Shows one apply after another; a thread keeps spinners and clocks going meanwhile."""
+
+    def __init__(self, settings: Settings, view: View) -> None:
+        self._settings = settings
+        self._view = view
+        self._course = Course()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="screen", daemon=True)
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The plan that is performed, empty before it is known."""
+        return self._course.plan
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Show an event of an apply."""
+        match event.get("event"):
+            case "plan":
+                with self._lock:
+                    updates = list(self._course.begin(event.get("plan") or {}))
+                for update in updates:
+                    self.show(update)
+            case "step":
+                with self._lock:
+                    updates = list(self._course.follow(event))
+                for update in updates:
+                    self.show(update)
+            case "waiting":
+                self.note(f"waiting: {event.get('detail')}")
+            case "warning" if self._settings.progress not in ("json", "quiet"):
+                tell(self._settings, diagnostics_from_json([event.get("diagnostic")]), self.note)
+
+    def show(self, update: Update) -> None:
+        """Show what a resource does."""
+        with self._lock:
+            self._view.show(update, time.monotonic())
+
+    def note(self, text: str) -> None:
+        """Say something beside what resources do."""
+        with self._lock:
+            self._view.note(text)
+
+    def _tick(self) -> None:
+        while not self._ended.wait(_TICK_S):
+            with self._lock:
+                self._view.tick(self._course.waits, time.monotonic())
+
+    def __enter__(self) -> Screen:
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._ticker.join()
+        with self._lock:
+            self._view.close()
+
+
+def open_screen(settings: Settings, title: str) -> Screen:
+    """Return the screen that the options ask for; it writes to standard error."""
+    stream = sys.stdout if settings.is_set("COMPOSE_STATUS_STDOUT") else sys.stderr
+
+    def write(text: str) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:  # nobody looks any more: the apply matters, not its picture
+            return
+
+    return Screen(settings, _view(settings, title, write, is_terminal=stream.isatty()))
+
+
+def _view(settings: Settings, title: str, write: Write, *, is_terminal: bool) -> View:
+    mode = settings.progress
+    if mode == "auto":
+        is_dumb = settings.environment.get("TERM", "") in ("", "dumb") or settings.ansi == "never"
+        mode = "tty" if is_terminal and not is_dumb else "plain"
+    match mode:
+        case "json":
+            return JsonView(write)
+        case "quiet":
+            return QuietView()
+        case "tty":
+            from stackctl.cli.render.tty_view import TtyView  # only on a terminal
+
+            has_colour = settings.has_colour(is_terminal=is_terminal)
+            return TtyView(write, terminal_size, title=title, has_colour=has_colour)
+        case _:
+            return PlainView(write)
+
+
+def terminal_size() -> tuple[int, int]:
+    """Return columns and lines of the terminal that progress is drawn on; 80 by 24 when there is none."""
+    for fd in (2, 1):
+        try:
+            size = os.get_terminal_size(fd)
+        except OSError:
+            continue
+        if size.columns and size.lines:
+            return size.columns, size.lines
+    return 80, 24

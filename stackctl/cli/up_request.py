@@ -1,0 +1,81 @@
+"""What `up` and `plan` ask for, and the options they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from stackctl.cli.options import reject_pairs
+from stackctl.cli.requests import stack_request
+from stackctl.cli.settings import Settings
+from stackctl.cli.targets import no_such_service
+from stackctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from stackctl.stackfile.document import Document
+    from stackctl.wire.stack_request import StackRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--scale", "scales", multiple=True, metavar="SERVICE=N", help="Number of replicas of a service."),
+    click.option("--force-recreate", is_flag=True, help="Replace containers although nothing changed."),
+    click.option("--no-recreate", is_flag=True, help="Keep containers although something changed."),
+    click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have."),
+    click.option("--no-deps", is_flag=True, help="Leave services that the named ones need alone."),
+)
+
+
+def shared_options(command: F) -> F:
+    """Add the options that decide what the plan is."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The values of the shared options."""
+
+    services: tuple[str, ...]
+    scales: tuple[str, ...]
+    force_recreate: bool
+    no_recreate: bool
+    remove_orphans: bool
+    no_deps: bool
+
+
+def up_request(settings: Settings, document: Document, choices: Choices, **options: Any) -> StackRequest:
+    """Return the request. Raises UsageError for what excludes each other, and for unknown services."""
+    reject_pairs(
+        {"--force-recreate": choices.force_recreate, "--no-recreate": choices.no_recreate},
+        [("--force-recreate", "--no-recreate")],
+    )
+    tree = document.tree.get("services")
+    known = {*(tree if isinstance(tree, dict) else ()), *document.disabled_services}
+    return stack_request(
+        "up",
+        document,
+        services=choices.services,
+        recreate="force" if choices.force_recreate else "never" if choices.no_recreate else "diverged",
+        remove_orphans=choices.remove_orphans or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
+        no_deps=choices.no_deps,
+        scale=parse_scales(choices.scales, known),
+        **options,
+    )
+
+
+def parse_scales(scales: tuple[str, ...], known: set[str]) -> Mapping[str, int]:
+    """Return service → replicas of ``web=3``. Raises UsageError."""
+    found = {}
+    for text in scales:
+        service, equals, number = text.partition("=")
+        if not equals or not number.isdecimal():
+            raise UsageError(f"invalid --scale value: {text}", hint="write --scale SERVICE=NUMBER")
+        if service not in known:
+            raise no_such_service(service, known)
+        found[service] = int(number)
+    return found

@@ -1,0 +1,65 @@
+"""Images on their way into the store: read and named, not yet verified as a whole, not yet visible."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from stackctl.errors import ImageError
+from stackctl.images.config import Description
+from stackctl.model.image import HOST_IMAGE, ImageRef, parse_image_ref
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingLayer:
+    """A layer as a file, compressed or not: its digest, known to be right, and what it must extract to."""
+
+    path: str
+    blob: str
+    diff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingImage:
+    """An image: the bytes of its configuration, its layers (the lowest first), and names."""
+
+    document: bytes
+    description: Description
+    layers: tuple[IncomingLayer, ...]
+    names: tuple[ImageRef, ...]
+
+    @property
+    def id(self) -> str:
+        """The digest of the configuration."""
+        return digest_of(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """One image of an archive under one name, in familiar form; "" when the archive names it not."""
+
+    name: str
+    id: str
+
+
+def digest_of(content: bytes) -> str:
+    """Return ``sha256:HEX`` of ``content``."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def parse_tag(text: str) -> ImageRef:
+    """Read a name that an image may get. Raises ImageError for digests, and for the built-in image's."""
+    try:
+        reference = parse_image_ref(text)
+    except ValueError as error:
+        raise ImageError(f"invalid image name {text!r}: {error}", code="image-name-invalid") from error
+    if reference.digest or len(reference.repository) > 255:
+        raise ImageError(f"invalid image name {text!r}: a name and a tag are needed", code="image-name-invalid")
+    if reference == host_reference():
+        raise ImageError(f"the name {text!r} is the built-in image's", code="image-builtin")
+    return reference
+
+
+def host_reference() -> ImageRef:
+    """Return the full name of the built-in image."""
+    return parse_image_ref(HOST_IMAGE)

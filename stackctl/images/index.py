@@ -1,0 +1,186 @@
+"""The index of images in SQLite: which image has which layers, and which names lead to it.
+
+Blobs and layers are files; a row is written once they are all there, and removed before they are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from stackctl.errors import ImageError
+
+SCHEMA_VERSION: Final = 1
+_BUSY_MS: Final = 60_000
+
+_SCHEMA: Final = """
+CREATE TABLE image (
+  id TEXT PRIMARY KEY,
+  size_bytes INTEGER NOT NULL,
+  added_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE image_layer (
+  image_id TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  diff_id TEXT NOT NULL,
+  blob TEXT NOT NULL,
+  PRIMARY KEY (image_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX layer_user ON image_layer(diff_id);
+CREATE TABLE tag (
+  reference TEXT PRIMARY KEY,
+  image_id TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
+  tagged_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_tag ON tag(image_id);
+"""
+
+
+class LayerRow(NamedTuple):
+    """One layer of an image: its diff_id and the digest of the blob it came in."""
+
+    diff_id: str
+    blob: str
+
+
+class ImageRow(NamedTuple):
+    """One image; ``references`` in full form, tags and digests alike."""
+
+    id: str
+    size_bytes: int
+    added_ns: int
+    references: tuple[str, ...]
+    tagged_ns: int
+
+
+class NewImage(NamedTuple):
+    """What ``Index.add`` writes of one image, its layers lowest first."""
+
+    id: str
+    size_bytes: int
+    layers: tuple[LayerRow, ...]
+    references: tuple[str, ...]
+
+
+class Index:
+    """Any thread may call any method; other processes may use the same file. Raises sqlite3.Error."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # FULL: what was said to be loaded, or removed, is so after a power cut too.
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        with self._writing() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise ImageError(f"{path} was written by a newer stackctl", code="image-store-newer")
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    def add(self, images: Sequence[NewImage], *, now_ns: int) -> None:
+        """Add images, or references to those that are there, all or none."""
+        with self._writing() as db:
+            for image in images:
+                db.execute(
+                    "INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (image.id, image.size_bytes, now_ns)
+                )
+                rows = [(image.id, at, *layer) for at, layer in enumerate(image.layers)]
+                db.executemany("INSERT OR IGNORE INTO image_layer VALUES (?, ?, ?, ?)", rows)
+                for reference in image.references:
+                    _tag(db, reference, image.id, now_ns)
+
+    def tag(self, reference: str, image_id: str, *, now_ns: int) -> None:
+        """Let ``reference`` lead to an image, whatever it led to before. The image must be there."""
+        with self._writing() as db:
+            _tag(db, reference, image_id, now_ns)
+
+    def untag(self, reference: str) -> None:
+        """Remove a reference; harmless when there is none."""
+        with self._writing() as db:
+            db.execute("DELETE FROM tag WHERE reference = ?", (reference,))
+
+    def remove(self, image_id: str) -> None:
+        """Remove an image and all that leads to it; harmless when there is none."""
+        with self._writing() as db:
+            db.execute("DELETE FROM image WHERE id = ?", (image_id,))
+
+    def id_of(self, reference: str) -> str:
+        """Return the image a full reference leads to, "" when none."""
+        rows = self._all("SELECT image_id FROM tag WHERE reference = ?", reference)
+        return str(rows[0][0]) if rows else ""
+
+    def ids_beginning(self, prefix: str) -> tuple[str, ...]:
+        """Return at most two image ids that begin with ``prefix`` (lower-case hex after ``sha256:``)."""
+        rows = self._all(
+            "SELECT id FROM image WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", prefix, prefix + "g"
+        )
+        return tuple(row[0] for row in rows)
+
+    def image(self, image_id: str) -> ImageRow | None:
+        """Return one image."""
+        rows = self._all("SELECT id, size_bytes, added_ns FROM image WHERE id = ?", image_id)
+        if not rows:
+            return None
+        tags = self._all("SELECT reference, tagged_ns FROM tag WHERE image_id = ? ORDER BY reference", image_id)
+        return _image_row(rows[0], tags)
+
+    def images(self) -> tuple[ImageRow, ...]:
+        """Return every image, the one added last first."""
+        tags: dict[str, list[tuple[str, int]]] = {}
+        for reference, image_id, tagged_ns in self._all(
+            "SELECT reference, image_id, tagged_ns FROM tag ORDER BY reference"
+        ):
+            tags.setdefault(image_id, []).append((reference, tagged_ns))
+        rows = self._all("SELECT id, size_bytes, added_ns FROM image ORDER BY added_ns DESC, id")
+        return tuple(_image_row(row, tags.get(row[0], [])) for row in rows)
+
+    def layers(self, image_id: str) -> tuple[LayerRow, ...]:
+        """Return an image's layers, the lowest first."""
+        rows = self._all(
+            "SELECT diff_id, blob FROM image_layer WHERE image_id = ? ORDER BY position", image_id
+        )
+        return tuple(LayerRow(*row) for row in rows)
+
+    def used(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the diff_ids and the blob digests, configurations among them, that images use."""
+        with self._lock:
+            diff_ids = frozenset(row[0] for row in self._all("SELECT DISTINCT diff_id FROM image_layer"))
+            blobs = self._all("SELECT DISTINCT blob FROM image_layer UNION SELECT id FROM image")
+        return diff_ids, frozenset(row[0] for row in blobs)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _all(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+
+def _tag(db: sqlite3.Connection, reference: str, image_id: str, now_ns: int) -> None:
+    db.execute("INSERT OR REPLACE INTO tag VALUES (?, ?, ?)", (reference, image_id, now_ns))
+
+
+def _image_row(row: tuple[Any, ...], tags: Sequence[tuple[Any, ...]]) -> ImageRow:
+    references = tuple(reference for reference, _ in tags)
+    return ImageRow(*row, references, max((tagged_ns for _, tagged_ns in tags), default=0))
