@@ -57,13 +57,17 @@ class Ending:
 
 
 def follow(
-    open_events: Callable[[], Iterator[Event]], cancel: Callable[[str], object], screen: Screen, *, patience: int = 2
+    open_events: Callable[[], Iterator[Event]],
+    cancel: Callable[[str], object],
+    screen: Screen,
+    *,
+    patience: int = 2,
 ) -> Ending:
     """Perform one apply, from opening its stream to its last event. Call from the main thread.
 
-    The first signal cancels the apply and waits for its end. The ``patience``-th stops waiting: the result then
-    has no last event. Raises what opening the stream raises, and EngineUnreachable when it breaks off; neither
-    stops the engine.
+    The first signal cancels the apply and waits for its end. The ``patience``-th stops waiting: the result
+    then says cancelled. Raises what opening the stream raises, and EngineUnreachable when it breaks off;
+    neither stops the engine.
     """
     inbox: SimpleQueue[_Message] = SimpleQueue()
     reader = threading.Thread(target=_read, args=(open_events, inbox), name="apply", daemon=True)
@@ -104,7 +108,10 @@ class _Following:
             if isinstance(message, _Interrupted):
                 self._interruptions += 1
                 if self._interruptions >= self._patience:
-                    return Ending({"ok": False, "error": {"message": "interrupted", "code": "cancelled"}}, self._interruptions)
+                    return Ending(
+                        {"ok": False, "error": {"message": "interrupted", "code": "cancelled"}},
+                        self._interruptions,
+                    )
                 self._try_to_cancel()
             elif isinstance(message, _Ended):
                 if message.error is not None and not end:

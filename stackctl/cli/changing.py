@@ -8,7 +8,6 @@ from stackctl.cli.applying import Ending, follow
 from stackctl.cli.requests import Verb, stack_request
 from stackctl.cli.screen import open_screen
 from stackctl.cli.settings import Settings
-from stackctl.errors import StackctlError
 
 if TYPE_CHECKING:
     from stackctl.client.engine_client import EngineClient
@@ -16,26 +15,30 @@ if TYPE_CHECKING:
 
 
 def perform(
-    settings: Settings, engine: EngineClient, project: str, request: StackRequest, *, title: str, patience: int = 2
+    settings: Settings,
+    engine: EngineClient,
+    project: str,
+    request: StackRequest,
+    *,
+    title: str,
+    patience: int = 2,
+    first_note: str = "",
 ) -> Ending:
     """Have the engine perform a request and show it; see ``applying.follow``."""
     with open_screen(settings, title) as screen:
+        if first_note:
+            screen.note(first_note)
         return follow(
             lambda: engine.apply(project, request),
-            engine.cancel_apply,
+            engine.cancel,
             screen,
             patience=patience,
         )
 
 
-def change_existing(settings: Settings, engine: EngineClient, project: str, verb: Verb, **options: Any) -> None:
+def change_existing(
+    settings: Settings, engine: EngineClient, project: str, verb: Verb, **options: Any
+) -> None:
     """Perform a verb that needs no stack file. Raises what went wrong."""
     request = stack_request(verb, None, **options)
     perform(settings, engine, project, request, title=verb).raise_failure()
-
-
-def seconds(value: float | None) -> float | None:
-    """Return a grace period. Raises StackctlError for one that no container can be given."""
-    if value is not None and value < 0:
-        raise StackctlError("a timeout cannot be negative", code="usage")
-    return value

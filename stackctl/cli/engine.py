@@ -22,7 +22,7 @@ def engine() -> None:
 def start() -> None:
     """Start the engine, unless it runs."""
     client = start_engine(current_settings())
-    click.echo(_status_text(client.engine()), nl=False)
+    click.echo(_status_text(client.engine_status()), nl=False)
 
 
 @engine.command()
@@ -33,7 +33,7 @@ def stop(force: bool) -> None:
     if client is None:
         click.echo("The engine is not running", err=True)
         return
-    client.stop_engine(force=force)
+    client.engine_stop(force)
 
 
 @engine.command()
@@ -44,8 +44,10 @@ def status(form: str) -> None:
     if client is None:
         click.echo(json.dumps({"running": False}) if form == "json" else "The engine is not running")
         raise Failure(1)
-    found = client.engine()
-    click.echo(json.dumps({"running": True, **found}) + "\n" if form == "json" else _status_text(found), nl=False)
+    found = client.engine_status()
+    click.echo(
+        json.dumps({"running": True, **found}) + "\n" if form == "json" else _status_text(found), nl=False
+    )
 
 
 def _status_text(found: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,9 @@ def image() -> None:
 
 @image.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Show ids only.")
-@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them.")
+@click.option(
+    "--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them."
+)
 @click.option("--no-trunc", is_flag=True, help="Show ids in full.")
 def list_images(quiet: bool, form: str, no_trunc: bool) -> None:
     """List images."""
@@ -49,12 +52,14 @@ def load(source: str, quiet: bool) -> None:
     """Load images from an archive of `docker save` or an OCI layout."""
     settings = current_settings()
     with _opened(source) as stream:
-        for message in start_engine(settings).load_images(stream):
+        for message in start_engine(settings).image_load(stream):
             _say(message, is_quiet=quiet)
 
 
 @image.command("import")
-@click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help='As in a Dockerfile: CMD ["sh"].')
+@click.option(
+    "-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help='As in a Dockerfile: CMD ["sh"].'
+)
 @unsupported("-m", "--message", takes_value=True)
 @unsupported("--platform", takes_value=True)
 @click.argument("source", metavar="FILE|-")
@@ -63,7 +68,7 @@ def import_image(changes: tuple[str, ...], source: str, reference: str) -> None:
     """Make an image of a tar archive of a root file system."""
     settings = current_settings()
     with _opened(source) as stream:
-        for message in start_engine(settings).import_image(stream, reference=reference, changes=changes):
+        for message in start_engine(settings).image_import(stream, reference=reference, changes=changes):
             _say(message, is_quiet=False)
 
 
@@ -76,7 +81,7 @@ def rm(force: bool, names: tuple[str, ...]) -> None:
     for name in names:
         if client is None:
             raise NotFound(f"no such image: {name}")
-        for entry in client.remove_image(name, force=force):
+        for entry in client.image_remove(name, force=force):
             for what, which in entry.items():
                 click.echo(f"{what}: {which}")
 
@@ -90,7 +95,7 @@ def inspect(names: tuple[str, ...]) -> None:
     for name in names:
         if client is None:
             raise NotFound(f"no such image: {name}")
-        found.append(client.inspect_image(name))
+        found.append(client.image_inspect(name))
     click.echo(json.dumps(found, indent=4, ensure_ascii=False))
 
 
@@ -101,11 +106,9 @@ def _opened(source: str) -> Iterator[BinaryIO]:
             raise UsageError("standard input is a terminal: name a file, or pipe an archive in")
         yield sys.stdin.buffer
         return
-    try:
-        stream = open(source, "rb")
-    except OSError as error:
-        raise ImageError(f"cannot read {source}: {error.strerror}") from error
-    with stream:
+    if not os.path.isfile(source) or not os.access(source, os.R_OK):
+        raise ImageError(f"cannot read {source}: there is no such file, or it may not be read")
+    with open(source, "rb") as stream:
         yield stream
 
 

@@ -24,7 +24,9 @@ def start(services: tuple[str, ...]) -> None:
     """Start containers that exist, and those they depend on."""
     if not _change("start", services):
         name = services[0] if services else ""
-        what = f'service "{name}" has no container to start' if name else "the stack has no container to start"
+        what = (
+            f'service "{name}" has no container to start' if name else "the stack has no container to start"
+        )
         raise StackctlError(what, code="no-container", hint="`stackctl up` creates containers")
 
 
@@ -62,7 +64,7 @@ def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:
     engine = running_engine(settings)
     containers = containers_of(engine, project)
     named = existing_services(settings, services, containers)
-    if engine is None or not containers or services and not named:
+    if engine is None or not containers or (services and not named):
         return False
     change_existing(settings, engine, project, verb, services=tuple(named), **options)
     return len(named) == len(set(services)) or verb != "start"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -79,10 +80,16 @@ def _unknown_command(name: str) -> UsageError:
     options_metavar="[OPTIONS]",
     subcommand_metavar="COMMAND [ARGS]...",
 )
-@click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="Stack file; - reads standard input.")
+@click.option(
+    "-f", "--file", "files", multiple=True, metavar="FILE", help="Stack file; - reads standard input."
+)
 @click.option("-p", "--project-name", default="", metavar="NAME", help="Name of the stack.")
-@click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable; * enables all.")
-@click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Environment file, instead of .env.")
+@click.option(
+    "--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable; * enables all."
+)
+@click.option(
+    "--env-file", "env_files", multiple=True, metavar="FILE", help="Environment file, instead of .env."
+)
 @click.option("--project-directory", default="", metavar="DIR", help="What relative paths start from.")
 @click.option("--progress", metavar="|".join(PROGRESS), help="How to show progress.")
 @click.option("--ansi", metavar="|".join(ANSI), help="When to use colours.")
@@ -92,9 +99,7 @@ def _unknown_command(name: str) -> UsageError:
 @click.option("--parallel", type=int, hidden=True)
 @click.option("--verbose", is_flag=True, hidden=True)
 @click.version_option(__version__, "-v", "--version", message="stackctl version %(version)s")
-@click.pass_context
 def root(
-    ctx: click.Context,
     files: tuple[str, ...],
     project_name: str,
     profiles: tuple[str, ...],
@@ -105,6 +110,7 @@ def root(
     **others: Any,
 ) -> None:
     """Bring a Compose stack up on a built-in container runtime, without Docker."""
+    ctx = click.get_current_context()
     environment = dict(os.environ)
     ctx.obj = Settings(
         files=files,
@@ -125,7 +131,9 @@ def root(
 def _refuse_unsupported(given: dict[str, Any]) -> None:
     if given["dry_run"]:
         raise UsageError(
-            "--dry-run is not supported yet", code="not-supported", hint="`stackctl plan` shows what `up` would do"
+            "--dry-run is not supported yet",
+            code="not-supported",
+            hint="`stackctl plan` shows what `up` would do",
         )
     for name in ("compatibility", "all_resources"):
         if given[name]:
@@ -134,6 +142,8 @@ def _refuse_unsupported(given: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
+    # SIGTERM ends a command as Ctrl-C does, terminal given back and all.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = run(sys.argv[1:])
     # Streams may hold text for a reader that is gone: to be told so at exit would be a traceback.
     try:

@@ -25,20 +25,22 @@ class LogRange:
 
 
 class LogSource(Protocol):
-    """What gives logs."""
+    """What gives logs: EngineClient."""
 
     def logs(
-        self, container: str, *, follow: bool = ..., tail: str = ..., since: str = ..., timestamps: bool = ...
+        self, name: str, follow: bool = False, tail: str = "all", timestamps: bool = False, since: str = ""
     ) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes); with ``follow`` until the container ends."""
         ...
 
-    def inspect(self, container: str) -> Mapping[str, Any]:
+    def inspect_container(self, name: str) -> Mapping[str, Any]:
         """Return all about a container. Raises NotFound."""
         ...
 
 
-def print_log(source: LogSource, container: Listed, printer: LogPrinter, part: LogRange, *, follow: bool) -> None:
+def print_log(
+    source: LogSource, container: Listed, printer: LogPrinter, part: LogRange, *, follow: bool
+) -> None:
     """Print one container's log, with ``follow`` until the container ends."""
     streams: dict[int, Lines] = {}
     pieces = source.logs(
@@ -130,7 +132,7 @@ class Follower:
     def _tell_exit(self, container: Listed) -> None:
         if not self._tells_exits and self._on_exit is None:
             return
-        state, code = state_of(self._source.inspect(container.id))
+        state, code = state_of(self._source.inspect_container(container.id))
         if state not in ("exited", "restarting"):
             return
         if self._tells_exits:

@@ -13,7 +13,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 services_argument = click.argument("services", nargs=-1, metavar="[SERVICE]...")
 timeout_option = click.option(
-    "-t", "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long containers may take to stop."
+    "-t",
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long containers may take to stop.",
 )
 
 
@@ -26,7 +30,12 @@ def unsupported(*declarations: str, takes_value: bool = False) -> Callable[[F], 
             raise UsageError(f"{declarations[-1]} is not supported yet", code="not-supported")
 
     return click.option(
-        *declarations, is_flag=not takes_value, expose_value=False, hidden=True, callback=refuse, required=False
+        *declarations,
+        is_flag=not takes_value,
+        expose_value=False,
+        hidden=True,
+        callback=refuse,
+        required=False,
     )
 
 

@@ -25,8 +25,8 @@ def write_all(fd: int, data: bytes) -> None:
 def unbuffered(stream: IO[str]) -> WriteBytes:
     """Return a writer below ``stream``'s buffer.
 
-    Daemon threads may be writing when the process exits; holding the lock of a buffered stream then, they would
-    make the interpreter abort.
+    Daemon threads may be writing when the process exits; holding the lock of a buffered stream then, they
+    would make the interpreter abort.
     """
     stream.flush()
     try:

@@ -23,7 +23,8 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _KEY_LINE: Final = re.compile(r"([A-Za-z0-9_.-]+):([ \t].*)?")
 # What may follow it on its line: a plain text, an anchor alone, or a quoted or flow value that ends there.
 _WHOLE_VALUE: Final = re.compile(
-    r"""[ \t]*(?: [A-Za-z0-9_./$~-].* | &[\w-]+ | [|>][0-9+-]* | \*[\w-]+ | "[^"]*" | '[^']*' | \{[^{}]*\} | \[[^][]*\] )?
+    r"""[ \t]*
+    (?: [A-Za-z0-9_./$~-].* | [&*][\w-]+ | [|>][0-9+-]* | "[^"]*" | '[^']*' | \{[^{}]*\} | \[[^][]*\] )?
     [ \t]*(?:[ \t]\#.*)?""",
     re.VERBOSE,
 )
@@ -50,7 +51,11 @@ def quick_name(
     if not found or "-" in found:
         return None
     paths = [os.path.normpath(os.path.join(cwd, file)) for file in found]
-    folder = os.path.normpath(os.path.join(cwd, project_directory)) if project_directory else os.path.dirname(paths[0])
+    folder = (
+        os.path.normpath(os.path.join(cwd, project_directory))
+        if project_directory
+        else os.path.dirname(paths[0])
+    )
     if _is_there(f"{cwd}/.env") or _is_there(f"{folder}/.env"):
         return None
     return _name_in_files(paths, folder)
@@ -96,16 +101,17 @@ def _name_in_file(path: str) -> str | None:
         return None
     if len(text) > _LARGEST_BYTES:
         return None
-    margin = [line for line in text.replace("\r\n", "\n").split("\n") if line and not line.startswith("#")]
-    while margin and (not margin[0].strip() or margin[0] == "---"):
-        if margin.pop(0) == "---":
-            break
-    if not margin or margin[0][0] in " \t":
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip() and line[0] != "#"]
+    if lines[:1] == ["---"]:
+        del lines[0]
+    if not lines or lines[0][0] == " ":
         return None
+    return _name_at_margin([line for line in lines if line[0] != " "])
+
+
+def _name_at_margin(lines: list[str]) -> str | None:
     name = ""
-    for line in margin:
-        if line[0] == " " or not line.strip():
-            continue
+    for line in lines:
         key = _KEY_LINE.fullmatch(line)
         if key is None or not _WHOLE_VALUE.fullmatch(key[2] or ""):
             return None

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from stackctl.cli.render.course import Course, Update
+from stackctl.cli.render.plan import plan_lines
 from stackctl.cli.render.views import JsonView, PlainView, QuietView, View, Write
 from stackctl.cli.settings import Settings
 from stackctl.cli.warnings import tell
@@ -22,8 +23,12 @@ _TICK_S: Final = 0.1
 class Screen:
     """Shows one apply after another; a thread keeps spinners and clocks going meanwhile."""
 
-    def __init__(self, settings: Settings, view: View) -> None:
+    def __init__(
+        self, settings: Settings, view: View, *, shows_plan: bool = False, has_colour: bool = False
+    ) -> None:
         self._settings = settings
+        self._shows_plan = shows_plan
+        self._has_colour = has_colour
         self._view = view
         self._course = Course()
         self._lock = threading.Lock()
@@ -41,6 +46,7 @@ class Screen:
             case "plan":
                 with self._lock:
                     updates = list(self._course.begin(event.get("plan") or {}))
+                self._show_plan(str(event.get("text") or ""))
                 for update in updates:
                     self.show(update)
             case "step":
@@ -52,6 +58,10 @@ class Screen:
                 self.note(f"waiting: {event.get('detail')}")
             case "warning" if self._settings.progress not in ("json", "quiet"):
                 tell(self._settings, diagnostics_from_json([event.get("diagnostic")]), self.note)
+
+    def _show_plan(self, text: str) -> None:
+        if self._shows_plan and text and self._settings.progress not in ("json", "quiet"):
+            self.note(plan_lines(text, has_colour=self._has_colour).rstrip("\n"))
 
     def show(self, update: Update) -> None:
         """Show what a resource does."""
@@ -92,7 +102,10 @@ def open_screen(settings: Settings, title: str) -> Screen:
         except BrokenPipeError:  # nobody looks any more: the apply matters, not its picture
             return
 
-    return Screen(settings, _view(settings, title, write, is_terminal=stream.isatty()))
+    is_terminal = stream.isatty()
+    view = _view(settings, title, write, is_terminal=is_terminal)
+    has_colour = settings.has_colour(is_terminal=is_terminal)
+    return Screen(settings, view, shows_plan=title == "up", has_colour=has_colour)
 
 
 def _view(settings: Settings, title: str, write: Write, *, is_terminal: bool) -> View:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 import click
 
@@ -54,7 +54,7 @@ def choose_progress(given: str | None, environment: Mapping[str, str]) -> Progre
     text = given or environment.get("COMPOSE_PROGRESS") or "auto"
     if text not in PROGRESS:
         raise UsageError(f'unsupported --progress value "{text}"', hint=f"use one of {', '.join(PROGRESS)}")
-    return cast(Progress, text)
+    return text
 
 
 def choose_ansi(given: str | None, environment: Mapping[str, str]) -> Ansi:
@@ -62,7 +62,7 @@ def choose_ansi(given: str | None, environment: Mapping[str, str]) -> Ansi:
     text = given or environment.get("COMPOSE_ANSI") or "auto"
     if text not in ANSI:
         raise UsageError(f'unsupported --ansi value "{text}"', hint=f"use one of {', '.join(ANSI)}")
-    return cast(Ansi, text)
+    return text
 
 
 def current_settings() -> Settings:

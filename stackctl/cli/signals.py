@@ -22,11 +22,18 @@ def handled(handlers: Mapping[int, Callable[[], object]]) -> Iterator[None]:
     previous = {}
     try:
         for number, act in handlers.items():
-            previous[number] = signal.signal(number, lambda _number, _frame, act=act: act())
+            previous[number] = signal.signal(number, _calling(act))
         yield
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
+
+
+def _calling(act: Callable[[], object]) -> Callable[[int, object], None]:
+    def handle(_number: int, _frame: object) -> None:
+        act()
+
+    return handle
 
 
 class Courier:

@@ -26,8 +26,8 @@ def seconds_of(text: str) -> float | None:
 def moment_of(text: str, *, now_s: float, option: str = "--since") -> str:
     """Return a point in time as the engine takes it, in seconds since the epoch.
 
-    ``text`` is a length of time before now, seconds since the epoch, or an ISO 8601 date with or without a time;
-    one without a zone is local. Raises UsageError.
+    ``text`` is a length of time before now, seconds since the epoch, or an ISO 8601 date with or without a
+    time; one without a zone is local. Raises UsageError.
     """
     back = seconds_of(text)
     if back is not None:
@@ -42,5 +42,6 @@ def moment_of(text: str, *, now_s: float, option: str = "--since") -> str:
         return f"{datetime.fromisoformat(text).timestamp():.9f}"
     except ValueError:
         raise UsageError(
-            f'invalid value for {option}: "{text}"', hint="write 10m, 2026-01-31T12:00:00 or seconds since the epoch"
+            f'invalid value for {option}: "{text}"',
+            hint="write 10m, 2026-01-31T12:00:00 or seconds since the epoch",
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackctl.cli.quick_name import quick_name
@@ -39,6 +40,20 @@ def load_document(settings: Settings, services: Iterable[str] = (), *, is_quiet:
     return loaded_document(settings, load_request(settings, services), is_quiet=is_quiet)
 
 
+def _check_named(document: Document, services: Iterable[str]) -> None:
+    from stackctl.cli.targets import no_such_service
+
+    known = {*_services(document), *document.disabled_services}
+    for name in services:
+        if name not in known:
+            raise no_such_service(name, known)
+
+
+def _services(document: Document) -> Iterable[str]:
+    services = document.tree.get("services")
+    return services if isinstance(services, dict) else ()
+
+
 def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool = False) -> Document:
     """Load what the request asks for, as ``load_document``."""
     from stackctl.stackfile.load import load  # as above
@@ -48,6 +63,9 @@ def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool 
     errors = tuple(found for found in loaded.diagnostics if found.severity == "error")
     if not is_quiet or errors:
         tell(settings, (found for found in loaded.diagnostics if found.severity != "error"))
+    if errors and request.services and all(found.code == "unknown-service" for found in errors):
+        without = loaded_document(settings, replace(request, services=()), is_quiet=True)
+        _check_named(without, request.services)
     if loaded.document is None:
         count = "an error" if len(errors) == 1 else f"{len(errors)} errors"
         raise StackFileError(f"the stack file has {count}", diagnostics=errors)

@@ -18,13 +18,11 @@ def containers_of(engine: EngineClient | None, project: str, *, with_oneoffs: bo
     """Return all containers of a stack, running or not; none when there is no engine."""
     if engine is None:
         return []
-    entries = engine.containers(labels=[f"{labels.PROJECT}={project}"])
+    entries = engine.containers(all=True, labels=[f"{labels.PROJECT}={project}"])
     return [container for container in in_order(entries) if with_oneoffs or not container.is_oneoff]
 
 
-def of_services(
-    settings: Settings, containers: Sequence[Listed], services: Sequence[str]
-) -> list[Listed]:
+def of_services(settings: Settings, containers: Sequence[Listed], services: Sequence[str]) -> list[Listed]:
     """Return the containers of the services, in their order; of all when none is named.
 
     A service that has no containers must at least be in the stack file. Raises UsageError otherwise.
@@ -66,7 +64,7 @@ def no_such_service(name: str, known: Iterable[str]) -> UsageError:
 
 
 def replica(containers: Sequence[Listed], service: str, index: int) -> Listed:
-    """Return a running replica of a service: number ``index``, the first when that is 0. Raises StackctlError."""
+    """Return the running replica number ``index`` of a service, the first for 0. Raises StackctlError."""
     running = [c for c in containers if c.service == service and c.is_running and not c.is_oneoff]
     chosen = [container for container in running if index in (0, container.number)]
     if not chosen:
@@ -76,7 +74,7 @@ def replica(containers: Sequence[Listed], service: str, index: int) -> Listed:
 
 
 def _defined(settings: Settings) -> set[str]:
-    """Return the services of the stack file, those of disabled profiles too; none when there is no such file."""
+    """Return the services of the stack file, disabled ones too; none when no file can be loaded."""
     from stackctl.cli.stack_files import load_document  # the YAML parser: only for names without containers
 
     try:

@@ -45,13 +45,17 @@ def is_terminal(stream: IO[str]) -> bool:
 
 
 def relay_terminal(
-    stream: Stream, *, resize: Callable[[int, int], object], has_input: bool, begin: Callable[[], object] = lambda: None
+    stream: Stream,
+    *,
+    resize: Callable[[int, int], object],
+    has_input: bool,
+    begin: Callable[[], object] = lambda: None,
 ) -> None:
     """Make the user's terminal the process's own until the process ends.
 
-    The terminal is raw meanwhile, so Ctrl-C is the process's; ``resize(lines, columns)`` is called at the start
-    and whenever the window changes. ``begin`` is called once all is set up. The terminal is given back however
-    this ends; SIGTERM and SIGHUP end it with Failure 130.
+    The terminal is raw meanwhile, so Ctrl-C is the process's; ``resize(lines, columns)`` is called at the
+    start and whenever the window changes. ``begin`` is called once all is set up. The terminal is given back
+    however this ends; SIGTERM and SIGHUP end it with Failure 130.
     """
     with ExitStack() as cleanup:
         courier = Courier()
@@ -66,12 +70,16 @@ def relay_terminal(
 
 
 def relay_pipes(
-    stream: Stream, *, has_input: bool, kill: Callable[[str], object] | None, begin: Callable[[], object] = lambda: None
+    stream: Stream,
+    *,
+    has_input: bool,
+    kill: Callable[[str], object] | None,
+    begin: Callable[[], object] = lambda: None,
 ) -> None:
     """Copy between standard streams and the process until it closes its output.
 
-    The end of standard input ends the process's input. With ``kill`` SIGINT, SIGTERM and the like are sent on to
-    the process by name, the third of them as SIGKILL; without it they end this, and the process stays.
+    The end of standard input ends the process's input. With ``kill`` SIGINT, SIGTERM and the like are sent on
+    to the process by name, the third of them as SIGKILL; without it they end this, and the process stays.
     """
     with ExitStack() as cleanup:
         if kill is not None:

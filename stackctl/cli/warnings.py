@@ -20,7 +20,7 @@ def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagno
 def tell(
     settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[[str], object] | None = None
 ) -> None:
-    """Write what has not been told yet, to standard error unless ``write`` is given. Each text has no final newline."""
+    """Write what has not been told yet, to standard error, or by ``write`` without final newlines."""
     has_colour = settings.has_colour(is_terminal=sys.stderr.isatty())
     for diagnostic in untold(settings, diagnostics):
         text = diagnostic_text(diagnostic, lines=settings.lines, has_colour=has_colour)

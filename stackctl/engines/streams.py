@@ -37,9 +37,10 @@ class ProcessStreams:
         self.is_terminal = is_terminal
         self._lock = threading.Lock()
         self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
+        self.has_ended = False
 
     def read(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (stream, bytes) until the process has closed its output, or ``close``."""
+        """Yield (stream, bytes) until the process has closed its output, or ``stop_reading``."""
         poller = select.poll()
         open_streams = dict(self._output)
         for fd in open_streams:
@@ -55,6 +56,7 @@ class ProcessStreams:
                 else:
                     poller.unregister(fd)
                     del open_streams[fd]
+        self.has_ended = True
 
     def write(self, data: bytes) -> None:
         """Write to the process; what it no longer reads is dropped."""

@@ -1,99 +1,56 @@
-"""A root file system in a tar becomes an image of one layer, as `docker import` does."""
+"""A root file system's tar as an image of one layer, as ``docker import`` makes it."""
 
 from __future__ import annotations
 
-import json
-import shlex
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from stackctl.errors import ImageError
-from stackctl.images.archive import decompress
-from stackctl.images.config import write_config
-from stackctl.images.store import ImageStore, LoadedImage
-from stackctl.images.tar import Readable
-from stackctl.model.image import ImageConfig
-
-_PIECE: Final = 1 << 20
-_SHELL: Final = ("/bin/sh", "-c")
+from stackctl.images import layers
+from stackctl.images.changes import apply_changes
+from stackctl.images.chunks import Readable, chunks_of
+from stackctl.images.config import config_document, describe, rfc3339
+from stackctl.images.incoming import IncomingImage, IncomingLayer
+from stackctl.images.platform import Platform
+from stackctl.model.image import ImageConfig, ImageRef
 
 
-def import_root(
-    store: ImageStore, stream: Readable, name: str, changes: tuple[str, ...], *, architecture: str
-) -> LoadedImage:
-    """Make an image called ``name`` ("" for none) out of a tar of a root. Raises ImageError.
+class ImportRequest(NamedTuple):
+    """What an imported image is called, and Dockerfile instructions for its configuration."""
 
-    ``changes`` are Dockerfile lines: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR.
+    names: tuple[ImageRef, ...]
+    changes: Sequence[str]
+    platform: Platform
+    created_ns: int
+    comment: str = ""
+
+
+def read_root_tar(stream: Readable, folder: str, request: ImportRequest) -> IncomingImage:
+    """Read a tar, plain or compressed, to its end; return the image, its layer being a file in ``folder``.
+
+    The stream need not be seekable. Raises ImageError, OSError.
     """
-    config = ImageConfig(architecture=architecture)
-    for change in changes:
-        config = apply_change(config, change)
-    with store.spool() as file:
-        while piece := stream.read(_PIECE):
-            file.write(piece)
-        file.seek(0)
-        diff_id = store.add_layer(decompress(file), "")
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return store.add(json.dumps(write_config(config, (diff_id,), created)).encode(), name)
-
-
-def apply_change(config: ImageConfig, line: str) -> ImageConfig:
-    """Return the configuration after one Dockerfile line. Pure. Raises ImageError."""
-    instruction, _, rest = line.strip().partition(" ")
-    change = _CHANGES.get(instruction.upper())
-    if change is None:
-        raise ImageError(f"{instruction} is not a valid change command", code="image-change",
-                         hint="use one of " + ", ".join(sorted(_CHANGES)))
-    try:
-        return change(config, rest.strip())
-    except ValueError as error:
-        raise ImageError(f"change {line!r}: {error}", code="image-change") from error
-
-
-def _command(text: str) -> tuple[str, ...]:
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return (*_SHELL, text)
-    if not isinstance(parsed, list) or not all(isinstance(word, str) for word in parsed):
-        return (*_SHELL, text)
-    return tuple(parsed)
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    words = shlex.split(text)
-    if words and "=" not in words[0]:
-        key, _, value = text.partition(" ")
-        return [(key, value.strip())]
-    return [(word.partition("=")[0], word.partition("=")[2]) for word in words]
-
-
-def _env(config: ImageConfig, text: str) -> ImageConfig:
-    merged = dict(entry.partition("=")[::2] for entry in config.env)
-    merged.update(_pairs(text))
-    return replace(config, env=tuple(f"{key}={value}" for key, value in merged.items()))
-
-
-def _expose(config: ImageConfig, text: str) -> ImageConfig:
-    ports = [port if "/" in port else f"{port}/tcp" for port in text.split()]
-    return replace(config, ports=tuple(sorted({*config.ports, *ports})))
-
-
-def _volume(config: ImageConfig, text: str) -> ImageConfig:
-    paths = json.loads(text) if text.startswith("[") else text.split()
-    return replace(config, volumes=tuple(sorted({*config.volumes, *map(str, paths)})))
-
-
-_CHANGES: Final[dict[str, Callable[[ImageConfig, str], ImageConfig]]] = {
-    "CMD": lambda config, text: replace(config, cmd=_command(text)),
-    "ENTRYPOINT": lambda config, text: replace(config, entrypoint=_command(text)),
-    "ENV": _env,
-    "EXPOSE": _expose,
-    "LABEL": lambda config, text: replace(config, labels=tuple(sorted({**dict(config.labels), **dict(_pairs(text))}.items()))),
-    "STOPSIGNAL": lambda config, text: replace(config, stop_signal=text),
-    "USER": lambda config, text: replace(config, user=text),
-    "VOLUME": _volume,
-    "WORKDIR": lambda config, text: replace(config, working_dir=text),
-}
+    config = apply_changes(
+        ImageConfig(
+            os=request.platform.os,
+            architecture=request.platform.architecture,
+            variant=request.platform.variant,
+        ),
+        request.changes,
+    )
+    path = f"{folder}/root.tar"
+    hasher = hashlib.sha256()
+    with open(path, "xb") as file:
+        for chunk in chunks_of(stream):
+            hasher.update(chunk)
+            file.write(chunk)
+    blob = f"sha256:{hasher.hexdigest()}"
+    # What the layer is can only be known from what it extracts to.
+    diff_id = layers.extract_to(path, f"{folder}/imported", blob)
+    os.rename(f"{folder}/imported", layers.pending(folder, diff_id))
+    created = rfc3339(request.created_ns)
+    history = [{"created": created, "comment": request.comment or "Imported from -"}]
+    document = config_document(config, (diff_id,), created=created, history=history)
+    layer = IncomingLayer(path, blob, diff_id)
+    return IncomingImage(document, describe(document), (layer,), request.names)

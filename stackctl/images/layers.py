@@ -63,7 +63,9 @@ def adding(files: StoreFiles, layers: Iterable[IncomingLayer], folder: str) -> I
                 locks.enter_context(disk.exclusively(files.layer_lock(diff_id)))
         missing = [layer for layer in wanted.values() if find(files, layer.diff_id) is None]
         for layer in missing:
-            extract_to(layer.path, _folder(folder, layer.diff_id), layer.blob, diff_id=layer.diff_id)
+            target = pending(folder, layer.diff_id)
+            if not os.path.exists(target):
+                extract_to(layer.path, target, layer.blob, diff_id=layer.diff_id)
         yield missing
 
 
@@ -100,8 +102,9 @@ def publish(files: StoreFiles, layers: Iterable[IncomingLayer], folder: str) -> 
     """Make extracted layers visible, with their blobs. All of it must be on the disk. Raises OSError."""
     for layer in layers:
         os.rename(layer.path, files.blob(layer.blob))
-        os.rename(_folder(folder, layer.diff_id), files.layer(layer.diff_id))
+        os.rename(pending(folder, layer.diff_id), files.layer(layer.diff_id))
 
 
-def _folder(parent: str, diff_id: str) -> str:
+def pending(parent: str, diff_id: str) -> str:
+    """Return where in a temporary folder a layer is extracted."""
     return f"{parent}/layer-{diff_id.removeprefix('sha256:')}"

@@ -8,7 +8,17 @@ from typing import Final
 
 from stackctl.cli.render.course import Update, Wait
 from stackctl.cli.render.durations import stopwatch
-from stackctl.cli.render.style import BLUE, DIM, GREEN, RED, YELLOW, paint, shown_width, uncoloured, without_controls
+from stackctl.cli.render.style import (
+    BLUE,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    paint,
+    shown_width,
+    uncoloured,
+    without_controls,
+)
 from stackctl.cli.render.views import Write
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -49,7 +59,7 @@ class TtyView:
     def show(self, update: Update, now_s: float) -> None:
         """Take the update into the table; the next tick draws it."""
         row = self._rows.get(update.resource)
-        if row is None or row.until_s is not None and update.status == "working":
+        if row is None or (row.until_s is not None and update.status == "working"):
             # A resource may be worked on again (created, later started): its time goes on from there.
             row = self._rows[update.resource] = _Row(update, row.since_s if row else now_s, None)
         row.update = update
@@ -57,7 +67,7 @@ class TtyView:
 
     def note(self, text: str) -> None:
         """Put a line above the table."""
-        self._notes.append(without_controls(text))
+        self._notes.append(text)
 
     def tick(self, waits: Sequence[Wait], now_s: float) -> None:
         """Draw the table anew."""
@@ -101,7 +111,8 @@ class TtyView:
         elapsed = stopwatch((row.until_s if row.until_s is not None else now_s) - row.since_s)
         colour = _COLOURS[status]
         detail = f" {without_controls(row.update.detail)}" if row.update.detail else ""
-        left = f" {self._paint(mark, colour)} {name.ljust(width)}  {self._paint(row.update.text, colour)}{detail}"
+        text = self._paint(row.update.text, colour)
+        left = f" {self._paint(mark, colour)} {name.ljust(width)}  {text}{detail}"
         room = columns - len(elapsed) - 2
         left = _cut(left, room)
         return f"{left}{' ' * max(1, room - shown_width(left))}{self._paint(elapsed, DIM)}"

@@ -49,14 +49,12 @@ class PlainView:
         self._write(f" {update.resource}  {update.text}{detail}\n")
 
     def note(self, text: str) -> None:
-        """Write the line."""
-        self._write(f" {text}\n")
+        """Write it as it is."""
+        self._write(f"{text}\n")
 
     def tick(self, waits: Sequence[Wait], now_s: float) -> None:
         """Remind, now and then, of what is still waited for."""
-        self._waits = {
-            wait: self._waits.get(wait, (now_s, now_s + _FIRST_REMINDER_S)) for wait in waits
-        }
+        self._waits = {wait: self._waits.get(wait, (now_s, now_s + _FIRST_REMINDER_S)) for wait in waits}
         for wait, (since, due) in self._waits.items():
             if now_s >= due:
                 self._write(f" {wait} ({int(now_s - since)}s)\n")

@@ -1,0 +1,132 @@
+"""The daemon: the brain. Wires the engine to its HTTP API and serves it. Started by the keeper.
+
+Run as ``python -m stackctl.api.daemon ROOT ENGINE_ID LOCK_FD KEPT_A KEPT_B``; the descriptors are not for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, Final
+
+from stackctl import __version__
+from stackctl.api.containers import ContainerRoutes
+from stackctl.api.content import ContentRoutes
+from stackctl.api.routing import Router
+from stackctl.api.server import Server
+from stackctl.api.system import SystemRoutes
+from stackctl.engines.console import LocalConsole
+from stackctl.engines.contents import ContentStore
+from stackctl.engines.local import LocalEngine
+from stackctl.engines.local_images import LocalImages
+from stackctl.engines.stacks import Stacks
+from stackctl.errors import Conflict
+from stackctl.images.store import ImageStore
+from stackctl.runtime.messages import PROTOCOL
+from stackctl.runtime.paths import EnginePaths
+from stackctl.runtime.supervisor_client import SupervisorClient
+
+_STOP_GRACE_S: Final = 10.0
+
+
+class Daemon:
+    """The engine as a whole: its status and its end."""
+
+    def __init__(self, paths: EnginePaths, supervisor: SupervisorClient) -> None:
+        self._paths = paths
+        self._supervisor = supervisor
+        self._engine: LocalEngine | None = None
+        self._server: Server | None = None
+
+    def serve(self) -> None:
+        """Serve until somebody stops the engine, or SIGTERM."""
+        store = ImageStore(self._paths.root)
+        engine = LocalEngine(self._paths, self._supervisor, store)
+        self._engine = engine
+        stacks = Stacks(engine, ContentStore(self._paths))
+        console = LocalConsole(self._paths, engine, self._supervisor)
+        routes = [
+            *SystemRoutes(self, stacks).routes(),
+            *ContainerRoutes(console).routes(),
+            *ContentRoutes(LocalImages(store, engine), engine).routes(),
+        ]
+        self._server = Server(self._paths.api_socket, Router(routes))
+        signal.signal(signal.SIGTERM, lambda *_: self._leave())
+        self._server.serve_forever()
+
+    def status(self) -> dict[str, Any]:
+        """Return what `engine status` shows."""
+        counts = self._supervisor.call("status")
+        with open(self._paths.processes, "rb") as file:
+            pids = json.load(file)
+        return {
+            "id": self._paths.engine_id,
+            "root": self._paths.root,
+            "api": f"unix://{self._paths.api_socket}",
+            "version": __version__,
+            "protocol": PROTOCOL,
+            "pids": {role: pids.get(role, 0) for role in ("keeper", "supervisor", "daemon")},
+            "containers": {"running": counts["running"], "total": counts["total"]},
+            "notices": counts["notices"],
+        }
+
+    def stop(self, *, force: bool) -> None:
+        """Stop the engine; the answer is sent first. Raises Conflict while containers run, unless ``force``."""
+        counts = self._supervisor.call("status")
+        running = counts["running"]
+        if running and not force:
+            raise Conflict(
+                f"{running} container{'s are' if running != 1 else ' is'} running",
+                code="containers-running",
+                hint="take the stacks down first, or stop the containers with it: stackctl engine stop --force",
+            )
+        if force and self._engine is not None:
+            self._stop_containers(self._engine)
+        # Order: the keeper must know that deaths are meant before anybody dies.
+        with open(f"{self._paths.run}/stopping", "w", encoding="ascii"):
+            pass
+        threading.Thread(target=self._leave_soon, name="stop").start()
+
+    def _stop_containers(self, engine: LocalEngine) -> None:
+        threads = [
+            threading.Thread(target=self._stop_one, args=(container.id,))
+            for container in engine.containers()
+            if container.state in ("running", "restarting")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _stop_one(self, container_id: str) -> None:
+        self._supervisor.call("stop", name=container_id, grace_s=None)
+
+    def _leave_soon(self) -> None:
+        with open(self._paths.processes, "rb") as file:
+            supervisor = json.load(file)["supervisor"]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(supervisor, signal.SIGTERM)
+        time.sleep(0.05)  # the answer to whoever asked is still on its way
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+        # Threads that wait for something must not keep us: nothing of theirs is lost that a next start would need.
+        os._exit(0)
+
+
+def main(arguments: list[str]) -> None:
+    """Be the daemon of the engine named by ``arguments``."""
+    paths = EnginePaths(arguments[0], arguments[1])
+    os.environ["STACKCTL_API_SOCKET"] = paths.api_socket
+    Daemon(paths, SupervisorClient(paths.supervisor_socket)).serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

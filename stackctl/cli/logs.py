@@ -1,0 +1,83 @@
+"""`logs`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from stackctl.cli.connect import running_engine
+from stackctl.cli.containers import Listed
+from stackctl.cli.log_lines import LogPrinter
+from stackctl.cli.multiplex import Follower, LogRange, print_log
+from stackctl.cli.options import services_argument, unsupported
+from stackctl.cli.output import standard_output
+from stackctl.cli.render.log_prefix import Prefixes
+from stackctl.cli.settings import Settings, current_settings
+from stackctl.cli.since import moment_of
+from stackctl.cli.stack_files import project_of
+from stackctl.cli.targets import containers_of, of_services
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on until the containers end.")
+@click.option("-n", "--tail", default="all", metavar="N|all", help="Number of lines of each container.")
+@click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
+@click.option("--since", default="", metavar="TIME", help="Only what is newer: 10m, or a date.")
+@unsupported("--until", takes_value=True)
+@click.option("--no-log-prefix", is_flag=True, help="Do not show where a line is from.")
+@click.option("--no-color", is_flag=True, help="No colours.")
+@click.option("--index", type=click.IntRange(min=1), metavar="N", help="Only this replica.")
+@services_argument
+def logs(
+    follow: bool,
+    tail: str,
+    timestamps: bool,
+    since: str,
+    no_log_prefix: bool,
+    no_color: bool,
+    index: int | None,
+    services: tuple[str, ...],
+) -> None:
+    """Show what containers wrote."""
+    settings = current_settings()
+    if tail != "all" and not tail.isdecimal():
+        raise click.UsageError(f"invalid value for --tail: {tail}")
+    moment = moment_of(since, now_s=time.time()) if since else ""
+    part = LogRange(tail=tail, since=moment, has_timestamps=timestamps)
+    project = project_of(settings)
+    engine = running_engine(settings)
+    found = of_services(settings, containers_of(engine, project), services)
+    if engine is None:
+        return
+    client = engine
+
+    def look() -> list[Listed]:
+        return _wanted(containers_of(client, project), services, index)
+
+    printer = log_printer(settings, has_prefix=not no_log_prefix, has_colour=not no_color)
+    if follow:
+        known = {container.id for container in found}
+        Follower(client, look, printer, lambda c: part if c.id in known else _all_of(part)).run()
+        return
+    chosen = [c for c in _wanted(found, services, index) if c.state != "created"]
+    for container in chosen:
+        printer.add(container.service, container.log_name)
+    for container in chosen:
+        print_log(client, container, printer, part, follow=False)
+
+
+def log_printer(settings: Settings, *, has_prefix: bool, has_colour: bool) -> LogPrinter:
+    """Return a printer of log lines to standard output."""
+    is_coloured = has_colour and settings.has_colour(is_terminal=sys.stdout.isatty())
+    return LogPrinter(standard_output(), Prefixes(has_colour=is_coloured, is_shown=has_prefix))
+
+
+def _wanted(containers: Sequence[Listed], services: Sequence[str], index: int | None) -> list[Listed]:
+    return [c for c in containers if (not services or c.service in services) and index in (None, c.number)]
+
+
+def _all_of(part: LogRange) -> LogRange:
+    return LogRange(has_timestamps=part.has_timestamps)

@@ -1,0 +1,174 @@
+"""`run`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackctl.cli.applying import follow
+from stackctl.cli.connect import start_engine
+from stackctl.cli.exec import PASSED_ON, choose_tty, variables
+from stackctl.cli.failure import Failure
+from stackctl.cli.options import reject_pairs, unsupported
+from stackctl.cli.requests import stack_request
+from stackctl.cli.screen import open_screen
+from stackctl.cli.settings import Settings, current_settings
+from stackctl.cli.stack_files import load_document
+from stackctl.cli.terminal import relay_pipes, relay_terminal
+from stackctl.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from stackctl.client.engine_client import EngineClient
+    from stackctl.stackfile.document import Document
+    from stackctl.wire.stack_request import RunRequest
+
+
+@click.command(context_settings=PASSED_ON)
+@click.option("--rm", "removes", is_flag=True, help="Remove the container when it has ended.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it running and print its id.")
+@click.option("-e", "--env", "environment", multiple=True, metavar="KEY[=VALUE]", help="Set a variable.")
+@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it.")
+@click.option("-w", "--workdir", default="", metavar="DIR", help="Where it runs.")
+@click.option("--entrypoint", metavar="COMMAND", help="Instead of the image's or service's entrypoint.")
+@click.option("--name", default="", metavar="NAME", help="Name of the container.")
+@click.option("--no-deps", is_flag=True, help="Do not start what the service depends on.")
+@click.option("-T", "--no-tty", is_flag=True, help="No terminal, though there is one.")
+@click.option("-t", "--tty", "wants_tty", is_flag=True, help="A terminal, though there is none.")
+@click.option("-i", "--interactive/--no-interactive", default=True, help="Pass standard input on.")
+@click.option("-p", "--publish", multiple=True, metavar="PORT", help="Publish a port, as in the stack file.")
+@click.option("-P", "--service-ports", is_flag=True, help="Publish the service's ports.")
+@click.option("-v", "--volume", "volumes", multiple=True, metavar="VOLUME", help="Mount a volume or folder.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Add a label.")
+@click.option("--use-aliases", is_flag=True, help="Answer to the service's names on its networks.")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have.")
+@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Show no progress.")
+@unsupported("--build")
+@unsupported("--pull", takes_value=True)
+@unsupported("--quiet-pull")
+@unsupported("--quiet-build")
+@unsupported("--cap-add", takes_value=True)
+@unsupported("--cap-drop", takes_value=True)
+@unsupported("--env-from-file", takes_value=True)
+@click.argument("service")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any) -> None:
+    """Run a one-off command in a new container of a service.
+
+    What the service depends on is started first. Its ports are published only if asked for.
+    """
+    settings = current_settings()
+    reject_pairs({"--detach": detach, "--rm": removes}, [("--detach", "--rm")])
+    document = load_document(settings, (service,))
+    has_tty = not detach and choose_tty(no_tty=given["no_tty"], wants_tty=given["wants_tty"])
+    request = _request(
+        settings, document, service, {**given, "tty": has_tty, "remove": removes, "detach": detach}
+    )
+    engine = start_engine(settings)
+    container = _create(
+        replace(settings, progress="quiet") if is_quiet else settings, engine, document.name, request
+    )
+    if detach:
+        engine.start_container(container)
+        click.echo(container)
+        return
+    with ExitStack() as cleanup:
+        if removes:
+            cleanup.callback(_remove, engine, container)
+        status = _attend(engine, container, has_tty=has_tty, has_input=given["interactive"])
+    if status:
+        raise Failure(status)
+
+
+def _create(settings: Settings, engine: EngineClient, project: str, request: RunRequest) -> str:
+    """Bring dependencies up and create the container; return its id."""
+    with open_screen(settings, "run") as screen:
+        ending = follow(lambda: engine.run(project, request), engine.cancel, screen)
+    container = str(ending.end.get("container") or "")
+    if ending.interruptions and container:
+        _remove(engine, container)
+    ending.raise_failure()
+    if not container:
+        raise EngineError("the engine did not say which container it made", code="bad-answer")
+    return container
+
+
+def _attend(engine: EngineClient, container: str, *, has_tty: bool, has_input: bool) -> int:
+    """Start the container with its streams here; return its exit code."""
+    # Attached before it starts: nothing it writes is missed, and its input is there from the beginning.
+    with engine.attach(container, stdin=has_input) as stream:
+        if has_tty:
+            relay_terminal(
+                stream,
+                resize=lambda lines, columns: engine.resize_container(container, lines, columns),
+                has_input=has_input,
+                begin=lambda: engine.start_container(container),
+            )
+        else:
+            relay_pipes(
+                stream,
+                has_input=has_input,
+                kill=lambda signal: engine.kill_container(container, signal),
+                begin=lambda: engine.start_container(container),
+            )
+    return engine.wait_container(container)
+
+
+def _remove(engine: EngineClient, container: str) -> None:
+    with suppress(EngineError):
+        engine.remove_container(container, force=True, volumes=True)
+
+
+def _request(settings: Settings, document: Document, service: str, given: dict[str, Any]) -> RunRequest:
+    from stackctl.wire.stack_request import RunRequest  # not for --help
+
+    stack = stack_request(
+        "up",
+        document,
+        services=(service,),
+        no_deps=given["no_deps"],
+        remove_orphans=given["remove_orphans"] or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
+    )
+    for label in given["labels"]:
+        if not label.partition("=")[0]:
+            raise UsageError(f"invalid label: {label!r}", hint="write -l KEY=VALUE")
+    return RunRequest(
+        stack=stack,
+        service=service,
+        command=given["command"] or None,
+        entrypoint=_words(given["entrypoint"]),
+        environment=tuple(variables(settings, given["environment"])),
+        user=given["user"],
+        workdir=given["workdir"],
+        tty=given["tty"],
+        stdin=given["interactive"] and not given["detach"],
+        name=given["name"],
+        service_ports=given["service_ports"],
+        publish=given["publish"],
+        volumes=tuple(_absolute(volume, document.working_dir) for volume in given["volumes"]),
+        use_aliases=given["use_aliases"],
+        remove=given["remove"],
+        labels=given["labels"],
+    )
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    import shlex  # only with --entrypoint
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"invalid --entrypoint: {error}") from error
+
+
+def _absolute(volume: str, folder: str) -> str:
+    """Return a volume in short form with its source, if that is a relative path, made absolute."""
+    source, colon, rest = volume.partition(":")
+    if not colon or not source.startswith((".", "~")):
+        return volume
+    return f"{os.path.normpath(os.path.join(folder, os.path.expanduser(source)))}:{rest}"

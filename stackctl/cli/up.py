@@ -1,0 +1,137 @@
+"""`up`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackctl.cli.attached import Attendance, attend
+from stackctl.cli.changing import perform
+from stackctl.cli.connect import start_engine
+from stackctl.cli.options import reject_pairs, services_argument, timeout_option, unsupported
+from stackctl.cli.render.ports import ports_of, urls
+from stackctl.cli.settings import Settings, current_settings
+from stackctl.cli.stack_files import load_document
+from stackctl.cli.targets import containers_of, no_such_service
+from stackctl.cli.up_request import Choices, shared_options, up_request
+
+if TYPE_CHECKING:
+    from stackctl.client.engine_client import EngineClient
+
+_PAIRS = (
+    ("--detach", "--abort-on-container-exit"),
+    ("--detach", "--exit-code-from"),
+    ("--wait", "--abort-on-container-exit"),
+    ("--wait", "--exit-code-from"),
+    ("--no-start", "--abort-on-container-exit"),
+    ("--no-start", "--exit-code-from"),
+    ("--no-start", "--wait"),
+)
+
+
+@click.command()
+@click.option("-d", "--detach", is_flag=True, help="Leave the containers running in the background.")
+@click.option("--wait", is_flag=True, help="Wait until all run and are healthy; implies --detach.")
+@click.option(
+    "--wait-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="How long."
+)
+@shared_options
+@click.option("--no-start", is_flag=True, help="Create containers, and do not start them.")
+@timeout_option
+@click.option("--no-log-prefix", is_flag=True, help="Do not show where a line is from.")
+@click.option("--no-color", is_flag=True, help="No colours in logs.")
+@click.option("--timestamps", is_flag=True, help="Show when each line was written.")
+@click.option("--abort-on-container-exit", is_flag=True, help="Stop all once one ends.")
+@click.option(
+    "--exit-code-from", default="", metavar="SERVICE", help="Exit as this service does; implies the above."
+)
+@unsupported("--build")
+@unsupported("--pull", takes_value=True)
+@unsupported("--quiet-pull")
+@unsupported("--quiet-build")
+@unsupported("--always-recreate-deps")
+@unsupported("-V", "--renew-anon-volumes")
+@unsupported("--abort-on-container-failure")
+@unsupported("--attach", takes_value=True)
+@unsupported("--no-attach", takes_value=True)
+@unsupported("--attach-dependencies")
+@unsupported("-w", "--watch")
+@unsupported("--menu")
+@click.option("--no-build", is_flag=True, hidden=True)
+@click.option("-y", "--yes", is_flag=True, hidden=True)
+@services_argument
+def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float, **given: Any) -> None:
+    """Create and start the stack, or bring it to what the files say.
+
+    What has not changed is left alone. Without --detach the logs are shown until the containers end; Ctrl-C
+    stops them.
+    """
+    settings = current_settings()
+    code_from, aborts = given["exit_code_from"], given["abort_on_container_exit"]
+    options = {"--detach": detach, "--wait": wait, "--abort-on-container-exit": aborts}
+    reject_pairs({**options, "--exit-code-from": code_from, "--no-start": given["no_start"]}, _PAIRS)
+    document = load_document(settings, services)
+    if code_from and code_from not in (known := _names(document.tree.get("services"))):
+        raise no_such_service(code_from, known)
+    request = up_request(
+        settings,
+        document,
+        _choices(services, given),
+        no_start=given["no_start"],
+        wait=wait,
+        wait_timeout_s=wait_timeout,
+        timeout_s=given["timeout"],
+    )
+    engine = start_engine(settings)
+    if detach or wait or given["no_start"]:
+        perform(settings, engine, document.name, request, title="up").raise_failure()
+        if not given["no_start"]:
+            _show_urls(settings, engine, document.name)
+        return
+    attend(
+        Attendance(
+            settings=settings,
+            engine=engine,
+            project=document.name,
+            services=services,
+            began_s=time.time(),
+            has_prefix=not given["no_log_prefix"],
+            has_colour=not given["no_color"],
+            has_timestamps=given["timestamps"],
+            aborts=aborts or bool(code_from),
+            exit_code_from=code_from,
+            timeout_s=given["timeout"],
+        ),
+        request,
+    )
+
+
+def _choices(services: tuple[str, ...], given: dict[str, Any]) -> Choices:
+    return Choices(
+        services=services,
+        scales=given["scales"],
+        force_recreate=given["force_recreate"],
+        no_recreate=given["no_recreate"],
+        remove_orphans=given["remove_orphans"],
+        no_deps=given["no_deps"],
+    )
+
+
+def _names(services: object) -> set[str]:
+    return set(services) if isinstance(services, dict) else set()
+
+
+def _show_urls(settings: Settings, engine: EngineClient, project: str) -> None:
+    """Print where the stack can be reached."""
+    if settings.progress in ("quiet", "json"):
+        return
+    found: dict[str, dict[str, None]] = {}
+    for container in containers_of(engine, project):
+        if container.is_running:
+            found.setdefault(container.service, {}).update(dict.fromkeys(urls(ports_of(container.entry))))
+    width = max((len(service) for service, addresses in found.items() if addresses), default=0)
+    for service, addresses in found.items():
+        for address in addresses:
+            click.echo(f"{service.ljust(width)}  {address}")
