@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stackctl.cli.settings import Settings
+from stackctl.errors import PrivilegeError
 
 if TYPE_CHECKING:
     from stackctl.client.engine_client import EngineClient
@@ -15,7 +18,8 @@ def start_engine(settings: Settings) -> EngineClient:
     from stackctl.client.engine_client import EngineClient  # only for commands that talk to the engine
     from stackctl.engines.start import ensure_engine
 
-    return EngineClient(ensure_engine(settings.environment))
+    with _permitted():
+        return EngineClient(ensure_engine(settings.environment))
 
 
 def running_engine(settings: Settings) -> EngineClient | None:
@@ -23,5 +27,19 @@ def running_engine(settings: Settings) -> EngineClient | None:
     from stackctl.client.engine_client import EngineClient  # as above
     from stackctl.engines.start import engine_address
 
-    address = engine_address(settings.environment)
+    with _permitted():
+        address = engine_address(settings.environment)
     return None if address is None else EngineClient(address)
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """Turn a refusal by the file system into an error that says what to do."""
+    try:
+        yield
+    except PermissionError as error:
+        raise PrivilegeError(
+            f"you may not use this engine: {error.filename}",
+            code="engine-permission",
+            hint="run the command as the user who started the engine, or as root",
+        ) from error

@@ -43,14 +43,12 @@ class Listed:
 
 
 def listed(entry: Entry) -> Listed:
-    """Read one entry."""
+    """Read one entry. Docker tells health and exit code only in the words of ``Status``."""
     marks: Mapping[str, str] = entry.get("Labels") or {}
     names = entry.get("Names") or [""]
     number = marks.get(labels.CONTAINER_NUMBER, "")
     is_oneoff = marks.get(labels.ONEOFF, "").lower() == "true"
     status = str(entry.get("Status") or "")
-    health = _HEALTH.search(status)
-    code = _EXIT_CODE.match(status)
     return Listed(
         id=str(entry.get("Id") or ""),
         name=str(names[0]).lstrip("/"),
@@ -59,10 +57,26 @@ def listed(entry: Entry) -> Listed:
         state=str(entry.get("State") or ""),
         status=status,
         is_oneoff=is_oneoff,
-        health=health[1] if health else "",
-        exit_code=int(code[1]) if code else 0,
+        health=_health(entry, status),
+        exit_code=_exit_code(entry, status),
         entry=entry,
     )
+
+
+def _health(entry: Entry, status: str) -> str:
+    told = (entry.get("Health") or {}).get("Status")
+    if told is not None:
+        return "" if told == "none" else str(told)
+    found = _HEALTH.search(status)
+    return found[1] if found else ""
+
+
+def _exit_code(entry: Entry, status: str) -> int:
+    told = entry.get("ExitCode")
+    if isinstance(told, int):
+        return told
+    found = _EXIT_CODE.match(status)
+    return int(found[1]) if found else 0
 
 
 def in_order(entries: Iterable[Entry]) -> list[Listed]:

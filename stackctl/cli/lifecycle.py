@@ -23,11 +23,7 @@ from stackctl.errors import StackctlError
 def start(services: tuple[str, ...]) -> None:
     """Start containers that exist, and those they depend on."""
     if not _change("start", services):
-        name = services[0] if services else ""
-        what = (
-            f'service "{name}" has no container to start' if name else "the stack has no container to start"
-        )
-        raise StackctlError(what, code="no-container", hint="`stackctl up` creates containers")
+        raise _no_container("the stack")
 
 
 @click.command()
@@ -64,10 +60,19 @@ def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:
     engine = running_engine(settings)
     containers = containers_of(engine, project)
     named = existing_services(settings, services, containers)
-    if engine is None or not containers or (services and not named):
+    missing = [name for name in services if name not in named]
+    if verb == "start" and missing:
+        raise _no_container(f'service "{missing[0]}"')
+    if engine is None or not containers or (missing and not named):
         return False
     change_existing(settings, engine, project, verb, services=tuple(named), **options)
-    return len(named) == len(set(services)) or verb != "start"
+    return True
+
+
+def _no_container(what: str) -> StackctlError:
+    return StackctlError(
+        f"{what} has no container to start", code="no-container", hint="`stackctl up` creates containers"
+    )
 
 
 def _signal_name(text: str) -> str:

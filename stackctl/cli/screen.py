@@ -56,7 +56,7 @@ class Screen:
                     self.show(update)
             case "waiting":
                 self.note(f"waiting: {event.get('detail')}")
-            case "warning" if self._settings.progress not in ("json", "quiet"):
+            case "warning":
                 tell(self._settings, diagnostics_from_json([event.get("diagnostic")]), self.note)
 
     def _show_plan(self, text: str) -> None:

@@ -23,7 +23,7 @@ class Settings:
     """What holds for every command. "" and empty tuples mean: not given.
 
     ``lines`` collects the text of stack files that were read, by (file, line), for errors to quote;
-    ``told`` the warnings that were shown.
+    ``told`` the warnings that were shown; ``typed_in`` holds standard input once it was read.
     """
 
     files: tuple[str, ...] = ()
@@ -36,6 +36,7 @@ class Settings:
     environment: Mapping[str, str]
     cwd: str
     lines: dict[tuple[str, int], str] = field(default_factory=dict, compare=False, repr=False)
+    typed_in: list[str] = field(default_factory=list, compare=False, repr=False)
     told: set[Diagnostic] = field(default_factory=set, compare=False, repr=False)
 
     def is_set(self, variable: str) -> bool:

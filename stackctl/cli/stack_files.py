@@ -31,8 +31,15 @@ def load_request(settings: Settings, services: Iterable[str] = ()) -> LoadReques
         environment=settings.environment,
         cwd=settings.cwd,
         services=tuple(services),
-        stdin=sys.stdin.read() if reads_stdin else "",
+        stdin=_standard_input(settings) if reads_stdin else "",
     )
+
+
+def _standard_input(settings: Settings) -> str:
+    """Read standard input, which can be done only once."""
+    if not settings.typed_in:
+        settings.typed_in.append(sys.stdin.read())
+    return settings.typed_in[0]
 
 
 def load_document(settings: Settings, services: Iterable[str] = (), *, is_quiet: bool = False) -> Document:

@@ -24,7 +24,14 @@ def tell(
     has_colour = settings.has_colour(is_terminal=sys.stderr.isatty())
     for diagnostic in untold(settings, diagnostics):
         text = diagnostic_text(diagnostic, lines=settings.lines, has_colour=has_colour)
-        if write is not None:
-            write(text)
+        if settings.progress == "json":
+            import json  # only then
+
+            shape = {"id": "", "status": "Warning", "text": diagnostic.summary, "details": text}
+            print(json.dumps(shape, ensure_ascii=False), file=sys.stderr)
         elif settings.progress != "quiet":
-            print(text, file=sys.stderr)
+            (write or _print)(text)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)

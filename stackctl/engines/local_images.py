@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from stackctl.engines.local import LocalEngine
 from stackctl.errors import NotFound
-from stackctl.images.archive import load
-from stackctl.images.import_tar import import_root
-from stackctl.images.store import ImageStore, StoredImage
-from stackctl.images.tar import Readable
+from stackctl.images0.archive import load
+from stackctl.images0.import_tar import import_root
+from stackctl.images0.store import ImageStore, StoredImage
+from stackctl.images0.tar import Readable
 
 _NS: Final = 1_000_000_000
 

@@ -72,7 +72,9 @@ def describe(document: bytes) -> Description:
     rootfs = _object(shape, "rootfs")
     diff_ids = _texts(rootfs, "diff_ids")
     if any(_DIGEST.fullmatch(diff_id) is None for diff_id in diff_ids):
-        raise ImageError(f"{what} names a layer by something that is no sha256 digest", code="archive-corrupt")
+        raise ImageError(
+            f"{what} names a layer by something that is no sha256 digest", code="archive-corrupt"
+        )
     if len(diff_ids) > MAX_LAYERS:
         raise ImageError(f"{what} names more than {MAX_LAYERS} layers", code="image-too-large")
     return Description(
@@ -183,7 +185,7 @@ def inspect_json(image: StoredImage) -> dict[str, Any]:
         "Created": known.created,
         "DockerVersion": known.docker_version,
         "Author": known.author,
-        "Config": _EMPTY_CONFIG | dict(known.raw),
+        "Config": {**_EMPTY_CONFIG, **known.raw},
         "Architecture": known.config.architecture,
         "Os": known.config.os,
         "Size": image.size_bytes,

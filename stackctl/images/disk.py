@@ -18,7 +18,7 @@ EMPTY_LAYER: Final = "empty"
 
 
 class StoreFiles:
-    """Paths below ``top``, the folder of the image store. Only root may enter it: layers hold set-id files."""
+    """Paths below ``top``, the store's folder. Only root may enter it: layers hold set-id files."""
 
     def __init__(self, top: str) -> None:
         self.top = top
@@ -84,7 +84,7 @@ def if_alone(path: str) -> Iterator[bool]:
 
 @contextmanager
 def temporary_folder(files: StoreFiles) -> Iterator[str]:
-    """Yield a new folder below ``tmp``, removed in the end. It is locked, so no sweep takes it for a dead one's.
+    """Yield a new folder below ``tmp``, removed in the end; locked, so that no sweep takes it meanwhile.
 
     Raises OSError.
     """
@@ -122,7 +122,7 @@ def sweep_temporary(files: StoreFiles) -> None:
 
 
 def sync_file_system(path: str) -> None:
-    """Bring everything written to the file system of ``path`` to the disk: one call for ten thousand files."""
+    """Bring all that was written to the file system of ``path`` to the disk: one call for many files."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

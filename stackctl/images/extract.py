@@ -47,6 +47,9 @@ def extract(chunks: Iterator[bytes], root: int, what: str) -> Extracted:
     earlier one; hard links reach only what is in this layer. Nothing is synchronised to disk. Raises
     ImageError, naming ``what``, leaving the folder half filled.
     """
+    # A folder made below one with the set-group-id bit has it too, and would pass it on.
+    os.fchown(root, 0, 0)
+    os.fchmod(root, 0o700)
     extractor = _Extractor(root, TarReader(ChunkReader(chunks, what)))
     try:
         return extractor.run()

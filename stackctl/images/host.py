@@ -1,160 +1,157 @@
-"""The built-in image ``host``: a private root over the machine's own /usr, with nothing else of it visible."""
+"""The built-in image ``host``: a private root over this machine's own ``/usr``.
+
+Nothing is downloaded and nothing secret shows: the root is a generated skeleton under the container's own
+overlay, and programs come from read-only binds of the host. It is made for this machine alone, so it can
+neither be pushed nor saved.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import platform
-import shutil
 import sys
+from dataclasses import dataclass
 from typing import Final
 
-from stackctl.model.image import ImageConfig, ResolvedImage
+from stackctl.errors import ImageError
+from stackctl.images import disk
+from stackctl.images.config import StoredImage, config_document, rfc3339
+from stackctl.images.disk import StoreFiles
+from stackctl.images.host_skeleton import SKELETON_VERSION, fill_skeleton, skeleton_inputs
+from stackctl.images.incoming import digest_of
+from stackctl.images.platform import host_platform
+from stackctl.model.image import HOST_IMAGE, ImageConfig
 from stackctl.model.root import HostBind, HostRoot
 
-_LINKED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TOP_FOLDERS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
 _STORES: Final = ("/nix/store", "/gnu/store")
-_COPIED: Final = (
-    "alternatives",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "login.defs",
-    "os-release",
-    "profile",
-    "protocols",
-    "services",
-    "shells",
-    "ssl/certs",
-    "ssl/openssl.cnf",
-)
-_FOLDERS: Final = (
-    ("etc", 0o755),
-    ("usr", 0o755),
-    ("var", 0o755),
-    ("var/cache", 0o755),
-    ("var/lib", 0o755),
-    ("var/log", 0o755),
-    ("var/tmp", 0o1777),
-    ("tmp", 0o1777),
-    ("root", 0o700),
-    ("run", 0o755),
-    ("home", 0o755),
-    ("opt", 0o755),
-    ("mnt", 0o755),
-    ("srv", 0o755),
-    ("proc", 0o555),
-    ("sys", 0o555),
-    ("dev", 0o755),
-)
-_USERS: Final = (
-    ("root", 0, 0, "/root", "/bin/sh"),
-    ("daemon", 1, 1, "/usr/sbin", "/usr/sbin/nologin"),
-    ("bin", 2, 2, "/bin", "/usr/sbin/nologin"),
-    ("sys", 3, 3, "/dev", "/usr/sbin/nologin"),
-    ("mail", 8, 8, "/var/mail", "/usr/sbin/nologin"),
-    ("www-data", 33, 33, "/var/www", "/usr/sbin/nologin"),
-    ("nobody", 65534, 65534, "/nonexistent", "/usr/sbin/nologin"),
-)
-_GROUPS: Final = (("adm", 4), ("tty", 5), ("disk", 6), ("users", 100))
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SKELETON_VERSION: Final = 1
+_CELLAR: Final = "/Cellar/"
 
 
-class HostImage:
-    """The image of this machine, as it is now; its id changes when the machine's /usr or Python does."""
+@dataclass(frozen=True, slots=True)
+class HostLayout:
+    """What the host's programs need: ``links`` of the root as (name, target), and read-only binds."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._python = "" if sys.base_prefix.startswith("/usr") else os.path.realpath(sys.base_prefix)
-
-    def resolve(self) -> ResolvedImage:
-        """Return id and configuration."""
-        path = f"{self._python}/bin:{_PATH}" if self._python else _PATH
-        config = ImageConfig(
-            cmd=("/bin/sh",),
-            env=(f"PATH={path}",),
-            working_dir="/",
-            architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-        )
-        return ResolvedImage(f"sha256:{self._digest()}", config)
-
-    def root(self) -> HostRoot:
-        """Return the root, its skeleton made if need be. Raises OSError."""
-        skeleton = f"{self._folder}/host-{self._digest()[:16]}"
-        if not os.path.isdir(skeleton):
-            self._make(skeleton)
-        return HostRoot(skeleton, tuple(self._binds()))
-
-    def _digest(self) -> str:
-        facts: dict[str, object] = {"version": _SKELETON_VERSION, "python": self._python, "links": self._links()}
-        for path in ("/usr", "/usr/bin", "/usr/lib", "/etc/ld.so.cache", "/etc/os-release"):
-            with contextlib.suppress(OSError):
-                facts[path] = os.stat(path).st_mtime_ns
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    def _links(self) -> dict[str, str]:
-        return {name: os.readlink(f"/{name}") for name in _LINKED if os.path.islink(f"/{name}")}
-
-    def _binds(self) -> list[HostBind]:
-        found = [HostBind("/usr", "/usr")]
-        found += [HostBind(f"/{name}", f"/{name}") for name in _LINKED if _is_own_directory(f"/{name}")]
-        found += [HostBind(path, path) for path in _STORES if os.path.isdir(path)]
-        if self._python:
-            found.append(HostBind(self._python, self._python))
-        return found
-
-    def _make(self, skeleton: str) -> None:
-        temporary = f"{skeleton}.{os.getpid()}.{os.urandom(4).hex()}"
-        os.makedirs(temporary, 0o755)
-        for name, mode in _FOLDERS:
-            os.makedirs(f"{temporary}/{name}", exist_ok=True)
-            os.chmod(f"{temporary}/{name}", mode)
-        for name, target in self._links().items():
-            os.symlink(target, f"{temporary}/{name}")
-        for bind in self._binds():
-            os.makedirs(f"{temporary}{bind.target}", exist_ok=True)
-        if self._python.startswith("/root/"):
-            os.chmod(f"{temporary}/root", 0o711)  # others than root must get through to the interpreter
-        os.symlink("/run", f"{temporary}/var/run")
-        _make_etc(f"{temporary}/etc")
-        try:
-            os.rename(temporary, skeleton)
-        except OSError:
-            # Somebody else made the same one meanwhile.
-            shutil.rmtree(temporary)
-            if not os.path.isdir(skeleton):
-                raise
+    links: tuple[tuple[str, str], ...]
+    binds: tuple[HostBind, ...]
+    python_bin: str
 
 
-def _is_own_directory(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
+def host_layout(*, top: str = "", base_prefix: str = "") -> HostLayout:
+    """Look at the host whose root is ``top`` ("" for this one's) and whose Python is in ``base_prefix``."""
+    base_prefix = base_prefix or sys.base_prefix
+    links = []
+    binds = [HostBind(f"{top}/usr", "/usr")]
+    for name in _TOP_FOLDERS:
+        path = f"{top}/{name}"
+        if os.path.islink(path):
+            links.append((name, os.readlink(path)))
+        elif os.path.isdir(path):
+            binds.append(HostBind(path, f"/{name}"))
+    binds += [HostBind(f"{top}{store}", store) for store in _STORES if os.path.isdir(f"{top}{store}")]
+    current_system = f"{top}/run/current-system"
+    if os.path.islink(current_system):
+        links.append(("run/current-system", os.readlink(current_system)))
+    binds += _python_binds(base_prefix, tuple(bind.target for bind in binds))
+    is_seen = _is_below(base_prefix, ("/usr",)) or base_prefix == "/"
+    return HostLayout(tuple(links), tuple(binds), "" if is_seen else f"{base_prefix}/bin")
 
 
-def _make_etc(etc: str) -> None:
-    passwd = "".join(f"{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n" for name, uid, gid, home, shell in _USERS)
-    groups = "".join(f"{name}:x:{gid}:\n" for name, _, gid, _, _ in _USERS)
-    groups += "".join(f"{name}:x:{gid}:\n" for name, gid in _GROUPS)
-    texts = {
-        "passwd": passwd,
-        "group": groups.replace("nobody:", "nogroup:"),
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n",
-        "hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost\n",
-        "host.conf": "multi on\n",
+def _python_binds(base_prefix: str, seen: tuple[str, ...]) -> list[HostBind]:
+    # Homebrew's Python needs the libraries beside its cellar.
+    prefix = base_prefix.partition(_CELLAR)[0]
+    real = os.path.realpath(prefix)
+    binds = []
+    for target in dict.fromkeys((real, prefix)):
+        if target != "/" and os.path.isdir(real) and not _is_below(target, seen):
+            binds.append(HostBind(real, target))
+    return binds
+
+
+def _is_below(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def host_image(layout: HostLayout, *, top: str = "") -> StoredImage:
+    """Return the built-in image as it is now. Its id is the same while the host is. Raises OSError."""
+    usr_ns = os.stat(f"{top}/usr").st_mtime_ns
+    platform = host_platform()
+    path = _DEFAULT_PATH
+    if dict(layout.links).get("run/current-system"):
+        path = f"/run/current-system/sw/bin:{path}"
+    if layout.python_bin:
+        path = f"{layout.python_bin}:{path}"
+    config = ImageConfig(
+        cmd=("/bin/sh",),
+        env=(f"PATH={path}",),
+        os=platform.os,
+        architecture=platform.architecture,
+        variant=platform.variant,
+    )
+    facts = {
+        "binds": [[bind.source, bind.target] for bind in layout.binds],
+        "links": layout.links,
+        "os-release": _os_release(top),
+        "skeleton": SKELETON_VERSION,
     }
-    for name, text in texts.items():
-        with open(f"{etc}/{name}", "w", encoding="utf-8") as file:
-            file.write(text)
-    for name in _COPIED:
-        _copy(f"/etc/{name}", f"{etc}/{name}")
+    comment = f"stackctl host image {_short_digest(facts)}"
+    history = [{"created": rfc3339(usr_ns), "comment": comment}]
+    document = config_document(config, (), created=rfc3339(usr_ns), history=history)
+    return StoredImage(
+        id=digest_of(document),
+        tags=(f"{HOST_IMAGE}:latest",),
+        digests=(),
+        size_bytes=0,
+        tagged_ns=0,
+        document=document,
+        is_builtin=True,
+    )
 
 
-def _copy(source: str, target: str) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.isdir(source) and not os.path.islink(source):
-        shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True)
-    elif os.path.lexists(source):
-        shutil.copy2(source, target, follow_symlinks=False)
+def host_root(files: StoreFiles, layout: HostLayout, *, top: str = "") -> HostRoot:
+    """Return the root of the built-in image, making its skeleton when there is none for the host as it is.
+
+    A skeleton never changes: when what it was copied from has, a new one is made, and containers that have
+    the old one keep it. Raises ImageError.
+    """
+    inputs = skeleton_inputs(top)
+    key = _short_digest({"layout": [layout.links, [bind.target for bind in layout.binds]], "inputs": inputs})
+    path = f"{files.top}/host-{key}"
+    try:
+        if not os.path.isdir(path):
+            _make(files, path, layout, inputs, top)
+    except OSError as error:
+        raise ImageError(f"the host image cannot be made: {error}", code="host-image") from error
+    return HostRoot(path, layout.binds)
+
+
+def _make(
+    files: StoreFiles, path: str, layout: HostLayout, inputs: dict[str, tuple[int, int]], top: str
+) -> None:
+    with disk.exclusively(f"{files.locks}/{os.path.basename(path)}"):
+        if os.path.isdir(path):
+            return
+        with disk.temporary_folder(files) as folder:
+            skeleton = f"{folder}/skeleton"
+            os.mkdir(skeleton)
+            targets = tuple((bind.target, os.path.isdir(bind.source)) for bind in layout.binds)
+            fill_skeleton(skeleton, links=layout.links, targets=targets, inputs=tuple(inputs), top=top)
+            disk.sync_file_system(folder)
+            os.rename(skeleton, path)
+            disk.sync_folder(files.top)
+
+
+def _os_release(top: str) -> str:
+    for path in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            with open(f"{top}/{path}", encoding="utf-8", errors="replace") as file:
+                return file.read(1024 * 1024)
+        except OSError:
+            continue
+    return ""
+
+
+def _short_digest(shape: object) -> str:
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

@@ -134,7 +134,9 @@ class Index:
         rows = self._all("SELECT id, size_bytes, added_ns FROM image WHERE id = ?", image_id)
         if not rows:
             return None
-        tags = self._all("SELECT reference, tagged_ns FROM tag WHERE image_id = ? ORDER BY reference", image_id)
+        tags = self._all(
+            "SELECT reference, tagged_ns FROM tag WHERE image_id = ? ORDER BY reference", image_id
+        )
         return _image_row(rows[0], tags)
 
     def images(self) -> tuple[ImageRow, ...]:
@@ -183,4 +185,6 @@ def _tag(db: sqlite3.Connection, reference: str, image_id: str, now_ns: int) -> 
 
 def _image_row(row: tuple[Any, ...], tags: Sequence[tuple[Any, ...]]) -> ImageRow:
     references = tuple(reference for reference, _ in tags)
-    return ImageRow(*row, references, max((tagged_ns for _, tagged_ns in tags), default=0))
+    image_id, size_bytes, added_ns = row
+    tagged_ns = max((moment for _, moment in tags), default=0)
+    return ImageRow(image_id, size_bytes, added_ns, references, tagged_ns)

@@ -80,9 +80,6 @@ def extract_to(path: str, folder: str, blob: str, *, diff_id: str = "") -> str:
     hasher = hashlib.sha256()
     root = os.open(f"{folder}/fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # A folder made below one with the set-group-id bit inherits it, and would pass it on.
-        os.fchown(root, 0, 0)
-        os.fchmod(root, 0o700)
         with open(path, "rb") as file:
             content = capped(decompressed(chunks_of(file), what), MAX_TAR_BYTES, what)
             with ReadAhead(hashed(content, hasher)) as chunks:

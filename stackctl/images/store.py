@@ -1,371 +1,356 @@
-"""The image store: blobs and configurations by digest, layers extracted once, tags in SQLite.
-
-    ROOT/images/blobs/sha256/HEX     configurations, byte for byte
-    ROOT/images/layers/HEX16/fs      a layer, by the start of its diff_id; complete once it has this name
-    ROOT/images/tmp/                 what is being made; locked by who makes it
-    ROOT/images/index.db             tags and images
-
-The layer's folder is made under a temporary name, synced, and renamed: a name in ``layers`` is a whole layer.
-"""
+"""The image store: what the rest of the daemon calls."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
-import json
 import os
-import shutil
+import re
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NamedTuple, TypeAlias
 
-from stackctl.errors import Conflict, ImageError
-from stackctl.images.config import read_config
-from stackctl.images.extract import Extractor
-from stackctl.images.host import HostImage
-from stackctl.images.tar import Readable
-from stackctl.model.image import HOST_IMAGE, ResolvedImage, parse_image_ref
+from stackctl.errors import Conflict, ImageError, NotFound
+from stackctl.images import disk, host, layers
+from stackctl.images.archive import read_archive
+from stackctl.images.chunks import Readable
+from stackctl.images.collect import collect
+from stackctl.images.config import StoredImage, describe
+from stackctl.images.disk import EMPTY_LAYER, StoreFiles
+from stackctl.images.import_tar import ImportRequest, read_root_tar
+from stackctl.images.incoming import IncomingImage, LoadedImage, host_reference, parse_tag
+from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
+from stackctl.images.platform import Platform, distance, host_platform, parse_platform
+from stackctl.model.image import ResolvedImage, parse_image_ref
 from stackctl.model.root import OverlayRoot, Root
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS image (id TEXT PRIMARY KEY, created_ns INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS tag (
-  name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE) STRICT;
-"""
-_SHORT: Final = 16
-_LEAST_PREFIX: Final = 4
+_ID: Final = re.compile(r"(sha256:)?([0-9a-f]{1,64})")
+_SHORT_ID: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedImage:
-    """An image that came in; ``name`` is its familiar name, "" when it has none."""
+class ImageUser(NamedTuple):
+    """A container made from an image."""
 
-    name: str
-    id: str
+    container: str
+    is_running: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """An image of the store, for listing; ``tags`` are familiar names, ``config`` the parsed configuration."""
-
-    id: str
-    tags: tuple[str, ...]
-    created_ns: int
-    size: int
-    config: dict[str, Any]
+UsersOf: TypeAlias = Callable[[str], Sequence[ImageUser]]
+"""Returns the containers made from the image with an id."""
 
 
 class ImageStore:
-    """The images of one engine. Any thread, and more than one process, may use it at once."""
+    """Images in ``ROOT/images``. Any thread may call any method, and other processes may share the folder.
 
-    def __init__(self, root: str) -> None:
-        self._folder = f"{root}/images"
-        for name in ("blobs/sha256", "layers", "tmp"):
-            os.makedirs(f"{self._folder}/{name}", 0o711, exist_ok=True)
-        self._local = threading.local()
-        self._host = HostImage(self._folder)
-        with self._database() as database:
-            database.executescript(_SCHEMA)
-        self._remove_stale()
+    ``root`` is the engine's state root. Every method raises ImageError for what the disk refuses.
+    """
 
-    # -- finding --------------------------------------------------------------------------------------
+    def __init__(self, root: str, *, users_of: UsersOf | None = None) -> None:
+        self._files = StoreFiles(f"{os.path.realpath(root)}/images")
+        self._users_of: UsersOf = users_of or _nobody
+        self._described: dict[str, ResolvedImage] = {}
+        with _reported():
+            self._files.make()
+            with disk.exclusively(f"{self._files.locks}/open"):
+                self._index = Index(self._files.index)
+            disk.sweep_temporary(self._files)
+            collect(self._files, self._index)
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
 
     def resolve(self, reference: str, platform: str = "") -> ResolvedImage | None:
-        """Find an image by name, id or unique beginning of an id; None when there is none (for this platform)."""
-        if reference in (HOST_IMAGE, f"{HOST_IMAGE}:latest") or reference == self._host.resolve().id:
-            return self._host.resolve()
-        found = self._id_of(reference)
-        if found is None:
-            return None
-        image = ResolvedImage(found, read_config(self._config(found)))
-        wanted = platform.split("/")
-        fits = not platform or [image.config.os, image.config.architecture][: len(wanted)] == wanted[:2]
-        return image if fits else None
+        """Return the image that a name, an id or a unique beginning of an id (12 digits or more) leads to.
+
+        None when there is none, or none for ``platform`` ("" for whichever there is). A name comes before an
+        id of the same letters.
+        """
+        with _reported():
+            found = self._find(reference, shortest=_SHORT_ID)
+            if found is None or (platform and not _fits(found, platform)):
+                return None
+            return found
+
+    def layers_of(self, image_id: str) -> tuple[str, ...]:
+        """Return the folders of an image's layers, absolute, the lowest first.
+
+        A layer that occurs twice is listed where it is topmost, which comes to the same; overlayfs takes no
+        folder twice. Raises ImageError when there is no such image.
+        """
+        with _reported():
+            if self._index.image(image_id) is None:
+                raise ImageError(f"no such image: {image_id}", code="image-not-found")
+            paths = [f"{self._files.layer(row.diff_id)}/fs" for row in self._index.layers(image_id)]
+        return tuple(reversed(dict.fromkeys(reversed(paths))))
 
     def root_of(self, image_id: str) -> Root:
-        """Return what a container of this image starts from. Raises ImageError."""
-        if image_id == self._host.resolve().id:
-            return self._host.root()
-        layers = []
-        for diff_id in self._diff_ids(self._config(image_id)):
-            path = self._layer(diff_id)
-            if not os.path.isdir(path):
-                raise ImageError(f"layer {diff_id} of image {image_id} is missing", code="layer-missing")
-            layers.append(path)
-        return OverlayRoot(tuple(layers))
+        """Return what a container of the image starts from. Raises ImageError: no such image."""
+        if image_id == self._host().id:
+            return host.host_root(self._files, host.host_layout())
+        folders = self.layers_of(image_id)
+        return OverlayRoot(folders or (f"{self._files.layers}/{EMPTY_LAYER}/fs",))
 
-    def all(self) -> list[StoredImage]:
-        """Return every image, the built-in one first, then the newest."""
-        host = self._host.resolve()
-        built_in = StoredImage(
-            host.id,
-            (f"{HOST_IMAGE}:latest",),
-            0,
-            0,
-            {"architecture": host.config.architecture, "os": "linux", "config": {"Cmd": ["/bin/sh"], "Env": list(host.config.env)}},
-        )
-        with self._database() as database:
-            rows = database.execute("SELECT id, created_ns, size FROM image ORDER BY created_ns DESC, id").fetchall()
-            tags = database.execute("SELECT name, image FROM tag ORDER BY name").fetchall()
-        found = [built_in]
-        for image_id, created_ns, size in rows:
-            names = tuple(_familiar(name) for name, image in tags if image == image_id)
-            found.append(StoredImage(image_id, names, created_ns, size, self._config(image_id)))
-        return found
+    def list(self) -> tuple[StoredImage, ...]:
+        """Return every image, the one added last first, the built-in one at the end."""
+        with _reported():
+            found = [self._stored(row) for row in self._index.images()]
+        return (*found, self._host())
 
     def inspect(self, reference: str) -> StoredImage:
-        """Return one image. Raises ImageError."""
-        image = self.resolve(reference)
-        for stored in self.all():
-            if image is not None and stored.id == image.id:
-                return stored
-        raise ImageError(f"no such image: {reference}", code="image-not-found")
+        """Return the image that a name, an id or a unique beginning of an id leads to. Raises NotFound."""
+        with _reported():
+            return self._inspect(reference)
 
-    # -- changing -------------------------------------------------------------------------------------
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image another name, taking it from whichever had it. Raises NotFound, ImageError."""
+        with _reported():
+            image = self._inspect(reference)
+            if image.is_builtin:
+                raise ImageError("the built-in image cannot be given another name", code="image-builtin")
+            self._index.tag(str(parse_tag(name)), image.id, now_ns=time.time_ns())
 
-    def add(self, config: bytes, name: str) -> LoadedImage:
-        """Take an image in whose layers are all there; ``name`` "" leaves it without. Raises ImageError.
+    def load(self, stream: Readable, platform: str = "") -> tuple[LoadedImage, ...]:
+        """Add the images of an archive (docker save or OCI, plain or compressed), all or none.
 
-        Nobody sees it before it is whole.
+        Where the archive has an image for several platforms, the one for ``platform`` ("" for this machine's)
+        is taken. ``stream`` is read to its end, unless it is refused before. Raises ImageError.
         """
-        digest = hashlib.sha256(config).hexdigest()
-        image_id = f"sha256:{digest}"
-        diff_ids = self._diff_ids(_parse(config))
-        missing = [diff_id for diff_id in diff_ids if not os.path.isdir(self._layer(diff_id))]
-        if missing:
-            raise ImageError(f"layer {missing[0]} did not come with the image", code="layer-missing")
-        self._write_blob(digest, config)
-        size = sum(self._layer_size(diff_id) for diff_id in diff_ids)
-        with self._database() as database:
-            database.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (image_id, time.time_ns(), size))
-            if name:
-                database.execute("INSERT OR REPLACE INTO tag VALUES (?, ?)", (_full(name), image_id))
-        return LoadedImage(_familiar(_full(name)) if name else "", image_id)
+        wanted = parse_platform(platform) if platform else host_platform()
+        with self._adding() as folder:
+            images = read_archive(stream, folder, wanted=wanted, find_blob=self._blob_path)
+            self._add(images, folder)
+        return tuple(
+            LoadedImage(name, image.id)
+            for image in images
+            for name in ([name.familiar for name in image.names] or [""])
+        )
 
-    def add_layer(self, stream: Readable, diff_id: str) -> str:
-        """Extract a layer unless it is there, and return its diff_id. Raises ImageError.
+    def import_tar(
+        self, stream: Readable, *, name: str = "", changes: Sequence[str] = (), platform: str = ""
+    ) -> str:
+        """Add a root file system's tar, plain or compressed, as an image of one layer; return its id.
 
-        ``diff_id`` "" takes what the stream hashes to; otherwise the stream must hash to it, and a layer that
-        does not is not kept. Two callers with one layer do the work once.
+        ``changes`` are Dockerfile instructions. Raises ImageError.
         """
-        if not diff_id:
-            return self._extract(stream, "")
-        with self._locked(diff_id):
-            if os.path.isdir(self._layer(diff_id)):
-                return diff_id
-            return self._extract(stream, diff_id)
+        request = ImportRequest(
+            names=(parse_tag(name),) if name else (),
+            changes=changes,
+            platform=parse_platform(platform) if platform else host_platform(),
+            created_ns=time.time_ns(),
+        )
+        with self._adding() as folder:
+            image = read_root_tar(stream, folder, request)
+            self._add((image,), folder)
+        return image.id
 
-    def remove(self, reference: str, *, force: bool, users: Callable[[str], list[str]]) -> list[dict[str, str]]:
-        """Untag an image, and delete it with its last tag. ``users`` tells which containers use an image.
+    def remove(self, reference: str, *, force: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Remove a name, and the image with the last one; or, by id, the image with all its names.
 
-        Returns Docker's list of what was done. Raises ImageError, Conflict.
+        Returns what was untagged, in familiar form, and what was deleted: the image's id and its layers'. An
+        image that a container uses is never deleted; ``force`` takes its names. By id even that is refused
+        while a container of it runs. Raises NotFound, Conflict, ImageError.
         """
-        image = self.resolve(reference)
-        if image is None:
-            raise ImageError(f"no such image: {reference}", code="image-not-found")
-        if image.id == self._host.resolve().id:
-            raise ImageError("the image host is built in and cannot be removed", code="image-built-in")
-        stored = self.inspect(image.id)
-        is_tag = _is_name_of(reference, stored)
-        going = [_familiar(_full(reference))] if is_tag else list(stored.tags)
-        is_last = len(going) >= len(stored.tags)
-        if is_last and not force and (using := users(image.id)):
-            raise Conflict(
-                f"unable to remove image {reference}: container {', '.join(using)} uses it",
-                code="image-in-use",
-                hint="remove the containers first, or add --force",
-            )
-        done = [{"Untagged": name} for name in going]
-        with self._database() as database:
-            database.executemany("DELETE FROM tag WHERE name = ?", [(_full(name),) for name in going])
-            if is_last and not users(image.id):
-                database.execute("DELETE FROM image WHERE id = ?", (image.id,))
-        if is_last and not users(image.id):
-            self._collect(image.id)
-            done.append({"Deleted": image.id})
-        return done
+        with _reported():
+            image = self._inspect(reference)
+            if image.is_builtin:
+                raise Conflict("the image host is built in: it cannot be removed", code="image-builtin")
+            untagged = self._untag(image, reference, force=force)
+            if len(untagged) < len(image.tags) + len(image.digests) or self._users_of(image.id):
+                return untagged, ()
+            diff_ids = tuple(row.diff_id for row in self._index.layers(image.id))
+            self._index.remove(image.id)
+            self._described.pop(image.id, None)
+            collect(self._files, self._index)
+            gone = [diff_id for diff_id in diff_ids if layers.find(self._files, diff_id) is None]
+            return untagged, (image.id, *reversed(dict.fromkeys(gone)))
 
-    def spool(self) -> Any:
-        """Return a new temporary file, open for reading and writing, that goes when it is closed."""
-        import tempfile  # 6 ms: only where an archive comes in
+    def _untag(self, image: StoredImage, reference: str, *, force: bool) -> tuple[str, ...]:
+        full = "" if _is_id_of(reference, image.id) else _full_name(reference)
+        users = self._users_of(image.id)
+        references = (*image.tags, *image.digests)
+        if full:
+            name = parse_image_ref(full).familiar
+            if users and len(references) == 1 and not force:
+                raise _name_in_use(name, users[0], image.id)
+            self._index.untag(full)
+            return (name,)
+        _check_removable(image, users, force=force)
+        for name in references:
+            self._index.untag(_full_name(name))
+        return references
 
-        return tempfile.TemporaryFile(dir=f"{self._folder}/tmp")
+    def _inspect(self, reference: str) -> StoredImage:
+        found = self._find(reference, shortest=1)
+        if found is None:
+            raise NotFound(f"No such image: {_with_tag(reference)}", code="image-not-found")
+        built_in = self._host()
+        if found.id == built_in.id:
+            return built_in
+        row = self._index.image(found.id)
+        if row is None:
+            raise NotFound(f"No such image: {_with_tag(reference)}", code="image-not-found")
+        return self._stored(row)
 
-    # -- inside ---------------------------------------------------------------------------------------
+    def _find(self, reference: str, *, shortest: int) -> ResolvedImage | None:
+        full = _full_name(reference)
+        built_in = self._host()
+        if full == str(host_reference()):
+            image_id = built_in.id
+        else:
+            by_name = self._index.id_of(full) if full else ""
+            image_id = by_name or self._id_beginning(reference, shortest, built_in.id)
+        if image_id == built_in.id:
+            return ResolvedImage(built_in.id, describe(built_in.document).config)
+        return self._resolved(image_id) if image_id else None
+
+    def _id_beginning(self, reference: str, shortest: int, built_in: str) -> str:
+        match = _ID.fullmatch(reference)
+        if match is None or (len(match[2]) < shortest and not match[1]):
+            return ""
+        prefix = f"sha256:{match[2]}"
+        known = (*self._index.ids_beginning(prefix), *([built_in] if built_in.startswith(prefix) else []))
+        if len(known) > 1:
+            raise ImageError(f"several images have an id beginning with {reference}", code="image-ambiguous")
+        return known[0] if known else ""
+
+    def _resolved(self, image_id: str) -> ResolvedImage:
+        known = self._described.get(image_id)
+        if known is None:
+            known = ResolvedImage(image_id, describe(self._document(image_id)).config)
+            self._described[image_id] = known
+        return known
+
+    def _stored(self, row: ImageRow) -> StoredImage:
+        names = [parse_image_ref(reference) for reference in row.references]
+        return StoredImage(
+            id=row.id,
+            tags=tuple(name.familiar for name in names if not name.digest),
+            digests=tuple(name.familiar for name in names if name.digest),
+            size_bytes=row.size_bytes,
+            tagged_ns=row.tagged_ns,
+            document=self._document(row.id),
+        )
+
+    def _document(self, image_id: str) -> bytes:
+        with open(self._files.blob(image_id), "rb") as file:
+            return file.read()
+
+    def _host(self) -> StoredImage:
+        return host.host_image(host.host_layout())
+
+    def _blob_path(self, digest: str) -> str:
+        path = self._files.blob(digest)
+        return path if os.path.exists(path) else ""
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        database: sqlite3.Connection | None = getattr(self._local, "database", None)
-        if database is None:
-            database = sqlite3.connect(f"{self._folder}/index.db", timeout=30)
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA foreign_keys=ON")
-            self._local.database = database
-        with database:
-            yield database
+    def _adding(self) -> Iterator[str]:
+        """Yield a temporary folder; meanwhile nothing is collected, so what is there already stays."""
+        with _reported():
+            try:
+                with disk.together(self._files.sweep_lock), disk.temporary_folder(self._files) as folder:
+                    yield folder
+            finally:
+                # What was removed meanwhile could not be collected.
+                collect(self._files, self._index)
 
-    def _id_of(self, reference: str) -> str | None:
-        with self._database() as database:
-            ids = [row[0] for row in database.execute("SELECT id FROM image")]
-            with contextlib.suppress(ValueError):
-                name = _full(reference)
-                row = database.execute("SELECT image FROM tag WHERE name = ?", (name,)).fetchone()
-                if row is not None:
-                    return str(row[0])
-        wanted = reference.removeprefix("sha256:")
-        is_hex = len(wanted) >= _LEAST_PREFIX and all(letter in "0123456789abcdef" for letter in wanted)
-        found = [image for image in ids if is_hex and image.removeprefix("sha256:").startswith(wanted)]
-        return found[0] if len(found) == 1 else None
+    def _add(self, images: Sequence[IncomingImage], folder: str) -> None:
+        wanted = [layer for image in images for layer in image.layers]
+        with layers.adding(self._files, wanted, folder) as missing:
+            documents = {image.id: image.document for image in images}
+            for image_id, document in documents.items():
+                with open(f"{folder}/config-{image_id[7:]}", "wb") as file:
+                    file.write(document)
+            if missing or any(not self._blob_path(image_id) for image_id in documents):
+                disk.sync_file_system(folder)
+                layers.publish(self._files, missing, folder)
+                for image_id in documents:
+                    os.rename(f"{folder}/config-{image_id[7:]}", self._files.blob(image_id))
+                disk.sync_folder(self._files.blobs)
+                disk.sync_folder(self._files.layers)
+        self._index.add([self._new(image) for image in images], now_ns=time.time_ns())
 
-    def _config(self, image_id: str) -> dict[str, Any]:
-        try:
-            with open(f"{self._folder}/blobs/sha256/{image_id.removeprefix('sha256:')}", "rb") as file:
-                return _parse(file.read())
-        except FileNotFoundError as error:
-            raise ImageError(f"no such image: {image_id}", code="image-not-found") from error
-
-    def _diff_ids(self, config: dict[str, Any]) -> list[str]:
-        rootfs = config.get("rootfs")
-        diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-        if not isinstance(diff_ids, list) or not diff_ids or not all(_is_digest(item) for item in diff_ids):
-            raise ImageError("the image's configuration lists no layers", code="image-bad")
-        return diff_ids
-
-    def _layer(self, diff_id: str) -> str:
-        return f"{self._folder}/layers/{diff_id.removeprefix('sha256:')[:_SHORT]}/fs"
-
-    def _layer_size(self, diff_id: str) -> int:
-        with contextlib.suppress(OSError, ValueError), open(f"{self._layer(diff_id)}/../size", encoding="ascii") as file:
-            return int(file.read())
-        return 0
-
-    def _extract(self, stream: Readable, diff_id: str) -> str:
-        temporary = f"{self._folder}/tmp/{os.urandom(8).hex()}"
-        os.makedirs(f"{temporary}/fs", 0o755)
-        lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            hashing = _Hashing(stream)
-            Extractor(f"{temporary}/fs").extract(hashing)
-            hashing.finish()
-            actual = f"sha256:{hashing.digest.hexdigest()}"
-            if diff_id and actual != diff_id:
-                raise ImageError(f"a layer has digest {actual} where the image says {diff_id}", code="digest-mismatch")
-            with open(f"{temporary}/size", "w", encoding="ascii") as file:
-                file.write(str(hashing.size))
-            _sync_file_system(lock)
-            with contextlib.suppress(OSError):
-                # Already there: somebody else extracted the same layer.
-                os.rename(temporary, os.path.dirname(self._layer(actual)))
-            return actual
-        finally:
-            os.close(lock)
-            shutil.rmtree(temporary, ignore_errors=True)
-
-    def _write_blob(self, digest: str, content: bytes) -> None:
-        path = f"{self._folder}/blobs/sha256/{digest}"
-        temporary = f"{self._folder}/tmp/{os.urandom(8).hex()}.blob"
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-
-    @contextmanager
-    def _locked(self, diff_id: str) -> Iterator[None]:
-        path = f"{self._folder}/tmp/{diff_id.removeprefix('sha256:')[:_SHORT]}.lock"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
-
-    def _remove_stale(self) -> None:
-        """Remove what somebody who died was making: nobody holds its lock any more."""
-        for name in os.listdir(f"{self._folder}/tmp"):
-            path = f"{self._folder}/tmp/{name}"
-            with contextlib.suppress(OSError):
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
-                finally:
-                    os.close(fd)
-
-    def _collect(self, image_id: str) -> None:
-        """Remove the configuration, and layers that no other image has."""
-        going = set(self._diff_ids(self._config(image_id)))
-        with self._database() as database:
-            others = [row[0] for row in database.execute("SELECT id FROM image")]
-        for other in others:
-            going -= set(self._diff_ids(self._config(other)))
-        os.unlink(f"{self._folder}/blobs/sha256/{image_id.removeprefix('sha256:')}")
-        for diff_id in going:
-            doomed = f"{self._folder}/tmp/{os.urandom(8).hex()}"
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(os.path.dirname(self._layer(diff_id)), doomed)
-                shutil.rmtree(doomed, ignore_errors=True)
+    def _new(self, image: IncomingImage) -> NewImage:
+        known = [layers.find(self._files, layer.diff_id) for layer in image.layers]
+        rows = tuple(LayerRow(facts.diff_id, facts.blob) for facts in known if facts)
+        size_bytes = sum(facts.size_bytes for facts in known if facts)
+        return NewImage(image.id, size_bytes, rows, tuple(str(name) for name in image.names))
 
 
-class _Hashing:
-    """A stream that hashes and counts what is read through it."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self.digest.update(data)
-        self.size += len(data)
-        return data
-
-    def finish(self) -> None:
-        """Read on to the end: what follows a tar's last block is part of its digest."""
-        while self.read(1 << 18):
-            pass
+def _nobody(_image_id: str) -> Sequence[ImageUser]:
+    return ()
 
 
-def _parse(config: bytes) -> dict[str, Any]:
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn what the disk or the index refuses into an ImageError."""
     try:
-        shape = json.loads(config)
-    except ValueError as error:
-        raise ImageError("the image's configuration is no JSON", code="image-bad") from error
-    if not isinstance(shape, dict):
-        raise ImageError("the image's configuration is no object", code="image-bad")
-    return shape
+        yield
+    except OSError as error:
+        hint = "make room where the engine keeps its state" if error.errno == 28 else ""
+        where = f" {error.filename}" if error.filename else ""
+        raise ImageError(f"image store{where}: {error.strerror}", code="image-store", hint=hint) from error
+    except sqlite3.Error as error:
+        raise ImageError(f"the index of images: {error}", code="image-store") from error
 
 
-def _is_digest(value: object) -> bool:
-    hexadecimal = value.removeprefix("sha256:") if isinstance(value, str) and value.startswith("sha256:") else ""
-    return len(hexadecimal) == 64 and all(letter in "0123456789abcdef" for letter in hexadecimal)
+def _fits(image: ResolvedImage, platform: str) -> bool:
+    config = image.config
+    return (
+        distance(parse_platform(platform), Platform(config.os, config.architecture, config.variant))
+        is not None
+    )
 
 
-def _full(name: str) -> str:
-    return str(parse_image_ref(name))
-
-
-def _familiar(name: str) -> str:
-    return parse_image_ref(name).familiar
-
-
-def _is_name_of(reference: str, stored: StoredImage) -> bool:
+def _full_name(reference: str) -> str:
+    """Return the form in the index, "" for what is no name (then it can only be an id)."""
     try:
-        return _familiar(_full(reference)) in stored.tags
+        parsed = parse_image_ref(reference)
     except ValueError:
-        return False
+        return ""
+    # With a digest the tag is only shown, never looked at.
+    return str(parsed) if not parsed.digest else f"{parsed.registry}/{parsed.repository}@{parsed.digest}"
 
 
-def _sync_file_system(fd: int) -> None:
-    # One syncfs: an fsync for each of 20 000 files takes ten seconds.
-    import ctypes
+def _with_tag(reference: str) -> str:
+    full = _full_name(reference)
+    return parse_image_ref(full).familiar if full else reference
 
-    if ctypes.CDLL(None, use_errno=True).syncfs(fd) < 0:
-        raise OSError(ctypes.get_errno(), "syncfs failed")
+
+def _is_id_of(reference: str, image_id: str) -> bool:
+    match = _ID.fullmatch(reference)
+    return match is not None and image_id.startswith(f"sha256:{match[2]}")
+
+
+def _name_in_use(name: str, user: ImageUser, image_id: str) -> Conflict:
+    return Conflict(
+        f'conflict: unable to remove repository reference "{name}" (must force) - container '
+        f"{user.container[:12]} is using its referenced image {_short(image_id)}",
+        code="image-in-use",
+    )
+
+
+def _check_removable(image: StoredImage, users: Sequence[ImageUser], *, force: bool) -> None:
+    running = [user for user in users if user.is_running]
+    if running:
+        raise _conflict(
+            image, f"image is being used by running container {running[0].container[:12]}", "cannot be"
+        )
+    if force:
+        return
+    if len(image.tags) + len(image.digests) > 1:
+        raise _conflict(image, "image is referenced in multiple repositories", "must be")
+    if users:
+        raise _conflict(
+            image, f"image is being used by stopped container {users[0].container[:12]}", "must be"
+        )
+
+
+def _conflict(image: StoredImage, why: str, verb: str) -> Conflict:
+    return Conflict(
+        f"conflict: unable to delete {_short(image.id)} ({verb} forced) - {why}", code="image-in-use"
+    )
+
+
+def _short(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]

@@ -224,7 +224,9 @@ class TarReader:
     def _begin(self, stored: int, entry: TarEntry) -> None:
         self._total += stored
         if stored < 0 or stored > MAX_TAR_BYTES or entry.size > MAX_TAR_BYTES or self._total > MAX_TAR_BYTES:
-            raise ImageError(f"{self._source.what} is larger than {MAX_TAR_BYTES} bytes", code="image-too-large")
+            raise ImageError(
+                f"{self._source.what} is larger than {MAX_TAR_BYTES} bytes", code="image-too-large"
+            )
         if entry.parts is not None:
             sparse.check(entry.parts, size=entry.size, stored=stored)
         if len(entry.name) > MAX_NAME_BYTES or len(entry.link) > MAX_NAME_BYTES:
@@ -268,6 +270,9 @@ def _parse(block: bytes) -> _Header:
 def _check_sum(block: bytes, field: bytes) -> None:
     # The sum takes the field itself as spaces. adler32 sums in C, modulo a prime: 10 times sum()'s speed, and
     # enough to tell a tar from something else, which is all a checksum of this kind can do.
+    digits = field.strip(b"\0 ")
+    if not digits.isdigit():
+        raise corrupt("a header's checksum is wrong")
     stated = pax.number(field)
     if ((zlib.adler32(block) & 0xFFFF) - 1 - sum(field) + 8 * 32 - stated) % _ADLER == 0:
         return
@@ -298,9 +303,7 @@ def _plain(header: _Header, extension: _Extension, parts: sparse.Parts | None) -
     )
 
 
-def _with_pax(
-    entry: TarEntry, known: dict[bytes, bytes], records: list[tuple[bytes, bytes]]
-) -> TarEntry:
+def _with_pax(entry: TarEntry, known: dict[bytes, bytes], records: list[tuple[bytes, bytes]]) -> TarEntry:
     name = known.get(b"GNU.sparse.name") or known.get(b"path") or entry.name
     link = known.get(b"linkpath") or entry.link
     kind = Kind.FOLDER if entry.kind is Kind.FILE and name.endswith(b"/") else entry.kind

@@ -17,6 +17,10 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+_REGISTRY = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])"
+    r"(?::[0-9]+)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ def parse_image_ref(text: str) -> ImageRef:
     Source: distribution/reference grammar.
     """
     registry, rest = _split_registry(text)
+    if _REGISTRY.fullmatch(registry) is None:
+        raise ValueError("invalid reference format")
     match = _REFERENCE.fullmatch(rest)
     if match is None:
         why = "repository names are lower case" if rest != rest.lower() else "invalid reference format"

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
 from stackctl import labels
-from stackctl.model.container import (
-    BindMount,
-    ContainerSpec,
-    ContentMount,
-    JoinNetworks,
-    Limits,
-    Mount,
-    TmpfsMount,
-    VolumeMount,
-)
+from stackctl.diagnostics import SourceRange
+from stackctl.model.container import ContainerSpec, ContentMount
+from stackctl.model.network import NetworkSpec
 from stackctl.reconcile.engine import Traits
 from stackctl.reconcile.plan import Reason
+from stackctl.reconcile.value_text import field_title, limits_text, mount_text, value_text
 
 _NOT_COMPARED: Final = frozenset({"name", "labels", "origin", "image_ref", "image_id"})
-_NAMES: Final = {
-    "argv": "command",
-    "env": "environment",
-    "mounts": "volumes",
-    "networking": "networks",
-    "limits": "limits",
-    "stop_grace_s": "stop_grace_period",
-    "health": "healthcheck",
-    "shm_size_bytes": "shm_size",
-}
-_LONGEST: Final = 60
+_COMPARED: Final = tuple(item.name for item in fields(ContainerSpec) if item.name not in _NOT_COMPARED)
+_NETWORK_FIELDS: Final = ("is_internal", "driver", "subnet", "ip_range", "gateway", "enable_ipv6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +31,26 @@ def compare(wanted: ContainerSpec, existing: ContainerSpec, traits: Traits) -> S
     """Say what must change about a container made from ``existing``."""
     live: list[Reason] = []
     replacing: list[Reason] = [*_image_reasons(wanted, existing), *_label_reasons(wanted, existing)]
-    for item in fields(ContainerSpec):
-        name = item.name
+    for name in _COMPARED:
         before, after = getattr(existing, name), getattr(wanted, name)
-        if name in _NOT_COMPARED or name in traits.ignored_fields or before == after:
+        if before == after or name in traits.ignored_fields:
             continue
         reasons = live if name in traits.live_fields else replacing
-        reasons.append(_reason(name, before, after, wanted))
+        reasons += _reasons(name, before, after, wanted)
     return SpecDifference(tuple(live), tuple(replacing))
+
+
+def compare_networks(wanted: NetworkSpec, existing: NetworkSpec) -> list[tuple[str, str, str]]:
+    """Return (field, before, after) for what can only be changed by making the network anew.
+
+    What is left to the engine to choose, it may go on choosing as it did.
+    """
+    found = []
+    for name in _NETWORK_FIELDS:
+        before, after = getattr(existing, name), getattr(wanted, name)
+        if before != after:
+            found.append((name.removeprefix("is_"), value_text(before), value_text(after)))
+    return found
 
 
 def _image_reasons(wanted: ContainerSpec, existing: ContainerSpec) -> list[Reason]:
@@ -60,7 +58,9 @@ def _image_reasons(wanted: ContainerSpec, existing: ContainerSpec) -> list[Reaso
     if wanted.image_ref != existing.image_ref:
         return [Reason("image", existing.image_ref, wanted.image_ref, where)]
     if wanted.image_id != existing.image_id:
-        return [Reason(f"image {wanted.image_ref}", _short(existing.image_id), _short(wanted.image_id), where)]
+        return [
+            Reason(f"image {wanted.image_ref}", _short(existing.image_id), _short(wanted.image_id), where)
+        ]
     return []
 
 
@@ -70,24 +70,29 @@ def _short(image_id: str) -> str:
 
 def _label_reasons(wanted: ContainerSpec, existing: ContainerSpec) -> list[Reason]:
     before, after = _own_labels(existing), _own_labels(wanted)
-    if before == after:
-        return []
-    return [Reason(f"labels {_changed_keys(before, after)}", source=wanted.origin.get("labels"))]
+    return [] if before == after else [_keys_reason("labels", "labels", before, after, wanted)]
 
 
 def _own_labels(spec: ContainerSpec) -> dict[str, str]:
     return {key: value for key, value in spec.labels if not key.startswith(labels.PREFIX)}
 
 
-def _reason(name: str, before: object, after: object, wanted: ContainerSpec) -> Reason:
-    where = wanted.origin.get(name) or wanted.origin.get("")
-    title = _NAMES.get(name, name)
+def _reasons(name: str, before: object, after: object, wanted: ContainerSpec) -> list[Reason]:
     if name == "env":
-        # Names only: values may be secrets, and plans get logged.
-        return Reason(f"environment {_changed_keys(_pairs(before), _pairs(after))}", source=where)
+        return [_keys_reason("environment", "env", _pairs(before), _pairs(after), wanted)]
     if name == "mounts":
-        return _mount_reason(before, after, wanted)
-    return Reason(title, _text(before), _text(after), where)
+        return [_mount_reason(before, after, wanted)]
+    where = _where(wanted, name)
+    if name == "limits":
+        return [Reason(title, old, new, where) for title, old, new in limits_text(before, after)]
+    old, new = value_text(before), value_text(after)
+    if old == new:
+        return [Reason(f"{field_title(name)} changed", source=where)]
+    return [Reason(field_title(name), old, new, where)]
+
+
+def _where(wanted: ContainerSpec, name: str) -> SourceRange | None:
+    return wanted.origin.get(name) or wanted.origin.get("")
 
 
 def _pairs(env: object) -> dict[str, str]:
@@ -95,70 +100,31 @@ def _pairs(env: object) -> dict[str, str]:
     return {entry.partition("=")[0]: entry.partition("=")[2] for entry in entries}
 
 
-def _changed_keys(before: dict[str, str], after: dict[str, str]) -> str:
-    added = [f"+{key}" for key in after if key not in before]
-    changed = [f"~{key}" for key in after if key in before and before[key] != after[key]]
-    removed = [f"-{key}" for key in before if key not in after]
-    return " ".join([*changed, *added, *removed]) or "order"
+def _keys_reason(
+    title: str, field: str, before: Mapping[str, str], after: Mapping[str, str], wanted: ContainerSpec
+) -> Reason:
+    """Name the keys that differ and never the values: those may be secrets, and plans get logged."""
+    changed = [key for key in after if key in before and before[key] != after[key]]
+    added = [key for key in after if key not in before]
+    removed = [key for key in before if key not in after]
+    marked = [f"~{key}" for key in changed] + [f"+{key}" for key in added] + [f"-{key}" for key in removed]
+    places = [wanted.origin.get(f"{field}.{key}") for key in (*changed, *added)]
+    where = next((place for place in places if place is not None), None)
+    text = f"{title} {' '.join(marked) or 'order'}"
+    return Reason(text, source=where or wanted.origin.get(field) or wanted.origin.get(""))
 
 
 def _mount_reason(before: object, after: object, wanted: ContainerSpec) -> Reason:
     old = {mount.target: mount for mount in before} if isinstance(before, tuple) else {}
     new = {mount.target: mount for mount in after} if isinstance(after, tuple) else {}
+    where = _where(wanted, "mounts")
     for target, mount in new.items():
         other = old.get(target)
-        is_content = isinstance(mount, ContentMount) and isinstance(other, ContentMount)
-        if is_content and isinstance(mount, ContentMount) and other != mount:
-            return Reason(f"content of {mount.kind} {mount.name} changed", source=wanted.origin.get("mounts"))
+        if isinstance(mount, ContentMount) and isinstance(other, ContentMount) and other != mount:
+            what = "content" if mount.fingerprint != other.fingerprint else "use"
+            return Reason(f"{what} of {mount.kind} {mount.name} changed", source=where)
     changed = [target for target in {**old, **new} if old.get(target) != new.get(target)]
-    first = changed[0] if changed else ""
-    return Reason(
-        "volumes" + (f" at {first}" if first else ""),
-        _mount_text(old.get(first)),
-        _mount_text(new.get(first)),
-        wanted.origin.get("mounts") or wanted.origin.get(""),
-    )
-
-
-def _mount_text(mount: Mount | None) -> str:
-    match mount:
-        case None:
-            return ""
-        case BindMount():
-            return mount.source + (":ro" if mount.read_only else "")
-        case VolumeMount():
-            return mount.volume + (":ro" if mount.read_only else "")
-        case TmpfsMount():
-            return "tmpfs"
-        case ContentMount():
-            return f"{mount.kind} {mount.name}"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        text = " ".join(str(item) if isinstance(item, str) else _text(item) for item in value)
-    elif isinstance(value, JoinNetworks):
-        text = ", ".join(attachment.network for attachment in value.attachments)
-    elif isinstance(value, Limits):
-        text = _limits_text(value)
-    elif hasattr(value, "__dataclass_fields__"):
-        shown = [_field_text(item.name, getattr(value, item.name)) for item in fields(value)]
-        text = ", ".join(part for part in shown if part)
-    else:
-        text = "" if value is None else str(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _field_text(name: str, value: object) -> str:
-    return f"{name}={_text(value)}" if value not in ("", None, 0, (), False) else ""
-
-
-def _limits_text(limits: Limits) -> str:
-    parts = [
-        f"cpus={limits.nano_cpus / 1e9:g}" if limits.nano_cpus else "",
-        f"memory={limits.memory_bytes}" if limits.memory_bytes else "",
-        f"pids={limits.pids}" if limits.pids else "",
-        f"cpu_shares={limits.cpu_shares}" if limits.cpu_shares else "",
-        f"cpuset={limits.cpuset}" if limits.cpuset else "",
-    ]
-    return " ".join(part for part in parts if part)
+    if not changed:
+        return Reason("volumes order", source=where)
+    first = changed[0]
+    return Reason(f"volumes at {first}", mount_text(old.get(first)), mount_text(new.get(first)), where)

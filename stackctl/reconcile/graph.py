@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from stackctl.diagnostics import Diagnostic
+from stackctl.diagnostics import Diagnostic, SourceRange
 from stackctl.errors import PlanError
 from stackctl.model.stack import Stack
+from stackctl.reconcile.replica import dependencies
 
 if TYPE_CHECKING:
     import networkx
 
-Edges = Mapping[str, Iterable[str]]
+Edges = Mapping[str, Collection[str]]
 
 
 def _graph(edges: Edges) -> networkx.DiGraph[str]:
@@ -24,55 +25,72 @@ def _graph(edges: Edges) -> networkx.DiGraph[str]:
     return graph
 
 
+def edges_of(stack: Stack) -> dict[str, list[str]]:
+    """Return what each service of the stack depends on."""
+    return {
+        name: [need.service for need in dependencies(service) if need.service in stack.services]
+        for name, service in stack.services.items()
+    }
+
+
+def service_order(stack: Stack) -> list[str]:
+    """Return every service after those it depends on; equal ones by name.
+
+    Raises PlanError with the lines of the circle when services depend on each other in one.
+    """
+    edges = edges_of(stack)
+    if not any(edges.values()):
+        return sorted(edges)
+    cycle = find_cycle(edges)
+    if cycle:
+        raise _circle(stack, cycle)
+    return dependency_order(edges)
+
+
 def dependency_order(edges: Edges) -> list[str]:
     """Return every service after those it depends on; equal ones by name. ``edges`` has no cycle."""
+    if not any(edges.values()):
+        return sorted(edges)
     import networkx
 
     graph = _graph(edges)
     return list(networkx.lexicographical_topological_sort(graph.reverse(copy=False)))
 
 
+def find_cycle(edges: Edges) -> list[str]:
+    """Return the services of one circle, the first by name first; [] when there is none."""
+    if not any(edges.values()):
+        return []
+    import networkx
+
+    try:
+        cycle = [edge[0] for edge in networkx.find_cycle(_graph(edges))]
+    except networkx.NetworkXNoCycle:
+        return []
+    start = cycle.index(min(cycle))
+    return [*cycle[start:], *cycle[:start]]
+
+
 def with_dependencies(edges: Edges, services: Iterable[str]) -> set[str]:
     """Return the services and everything they depend on."""
+    found = set(services)
+    if not any(edges.get(service) for service in found):
+        return found
     import networkx
 
     graph = _graph(edges)
-    found = set(services)
     for service in list(found):
         if service in graph:
             found |= networkx.descendants(graph, service)
     return found
 
 
-def with_dependents(edges: Edges, services: Iterable[str]) -> set[str]:
-    """Return the services and everything that depends on them."""
-    import networkx
-
-    graph = _graph(edges)
-    found = set(services)
-    for service in list(found):
-        if service in graph:
-            found |= networkx.ancestors(graph, service)
-    return found
-
-
-def check_cycles(stack: Stack) -> None:
-    """Raise PlanError with the cycle and its lines, when services depend on each other in a circle."""
-    import networkx
-
-    edges = {name: needs_of(stack, name) for name in stack.services}
-    graph = _graph(edges)
-    try:
-        cycle = [edge[0] for edge in networkx.find_cycle(graph)]
-    except networkx.NetworkXNoCycle:
-        return
-    start = cycle.index(min(cycle))
-    cycle = [*cycle[start:], *cycle[:start]]
+def _circle(stack: Stack, cycle: list[str]) -> PlanError:
     chain = " -> ".join([*cycle, cycle[0]])
     sources = tuple(
         place
         for name, following in zip(cycle, [*cycle[1:], cycle[0]], strict=True)
-        if (place := stack.where("services", name, "depends_on", following)) is not None
+        if (place := _where(stack, name, following)) is not None
     )
     diagnostic = Diagnostic(
         severity="error",
@@ -82,16 +100,14 @@ def check_cycles(stack: Stack) -> None:
         hint="remove one of these depends_on entries",
         sources=sources,
     )
-    raise PlanError(f"services depend on each other in a circle: {chain}", code="dependency-cycle",
-                    diagnostics=(diagnostic,))
+    return PlanError(
+        f"services depend on each other in a circle: {chain}",
+        code="dependency-cycle",
+        hint=diagnostic.hint,
+        diagnostics=(diagnostic,),
+    )
 
 
-def needs_of(stack: Stack, name: str) -> list[str]:
-    """Return the services of the stack that ``name`` depends on."""
-    from stackctl.model.stack import ShareServiceNetwork
-
-    service = stack.services[name]
-    needs = [dependency.service for dependency in service.depends_on]
-    if isinstance(service.networking, ShareServiceNetwork):
-        needs.append(service.networking.service)
-    return [need for need in dict.fromkeys(needs) if need in stack.services]
+def _where(stack: Stack, service: str, dependency: str) -> SourceRange | None:
+    written = stack.positions.get(("services", service, "depends_on", dependency))
+    return written or stack.where("services", service, "network_mode")

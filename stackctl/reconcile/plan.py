@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
 from stackctl.diagnostics import Diagnostic, SourceRange
 from stackctl.model.key import ResourceKey
-from stackctl.reconcile.action import Action
+from stackctl.reconcile.action import Action, RemoveVolume
 
 ChangeKind = Literal["keep", "create", "start", "update", "restart", "replace", "remove", "stop", "kill"]
 Disruption = Literal["none", "live", "restart", "replace", "destroys data"]
@@ -17,7 +17,7 @@ Disruption = Literal["none", "live", "restart", "replace", "destroys data"]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something changes: a field with its values before and after, or just a text; and where it is written."""
+    """Why something changes: a field with its values before and after, or a text; and where it is written."""
 
     text: str
     before: str = ""
@@ -25,7 +25,8 @@ class Reason:
     source: SourceRange | None = None
 
     def __str__(self) -> str:
-        values = f": {self.before or '(none)'} → {self.after or '(none)'}" if self.before or self.after else ""
+        has_values = self.before or self.after
+        values = f": {self.before or '(none)'} -> {self.after or '(none)'}" if has_values else ""
         return f"{self.text}{values}" + (f"  ({self.source})" if self.source else "")
 
 
@@ -38,13 +39,24 @@ class Change:
     name: str
     reasons: tuple[Reason, ...] = ()
 
+    @property
+    def because(self) -> str:
+        """All reasons in one line."""
+        return "; ".join(str(reason) for reason in self.reasons)
+
+    @property
+    def source(self) -> SourceRange | None:
+        """The first place that a reason names."""
+        return next((reason.source for reason in self.reasons if reason.source is not None), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action. It waits until every step of ``after`` has succeeded and every one of ``soft_after`` has ended.
 
     ``source`` is what made the step necessary; ``origin`` maps the fields of the specification behind it to
-    where they are written, for the failure to point at.
+    where they are written, for a failure to point at. Of an optional step a failure is only worth a warning:
+    all that waits for it can do without.
     """
 
     number: int
@@ -55,6 +67,15 @@ class Step:
     disruption: Disruption = "none"
     source: SourceRange | None = None
     origin: Mapping[str, SourceRange] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A step that somebody should have agreed to: it cannot be undone."""
+
+    step: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,15 @@ class Plan:
         """Whether there is nothing to do."""
         return not self.steps
 
+    @property
+    def confirmations(self) -> tuple[Confirmation, ...]:
+        """What in it destroys data."""
+        return tuple(
+            Confirmation(step.number, f"volume {step.action.name} is deleted with everything in it")
+            for step in self.steps
+            if isinstance(step.action, RemoveVolume)
+        )
+
 
 class PlanBuilder:
     """Numbers steps in the order they are added; a step may only wait for earlier ones."""
@@ -83,20 +113,37 @@ class PlanBuilder:
         self,
         action: Action,
         *,
-        after: set[int] | None = None,
-        soft_after: set[int] | None = None,
+        after: Iterable[int] = (),
+        soft_after: Iterable[int] = (),
         because: str = "",
         disruption: Disruption = "none",
         source: SourceRange | None = None,
         origin: Mapping[str, SourceRange] | None = None,
+        is_optional: bool = False,
     ) -> int:
         """Add a step and return its number."""
         number = len(self._steps) + 1
-        hard, soft = after or set(), soft_after or set()
-        edges = tuple(sorted(hard)), tuple(sorted(soft - hard))
-        step = Step(number, action, *edges, because, disruption, source, origin or MappingProxyType({}))
-        self._steps.append(step)
+        hard = set(after)
+        self._steps.append(
+            Step(
+                number,
+                action,
+                tuple(sorted(hard)),
+                tuple(sorted(set(soft_after) - hard)),
+                because,
+                disruption,
+                source,
+                origin or MappingProxyType({}),
+                is_optional,
+            )
+        )
         return number
+
+    def require(self, number: int) -> None:
+        """Make an optional step one that must succeed: somebody cannot do without."""
+        step = self._steps[number - 1]
+        if step.is_optional:
+            self._steps[number - 1] = replace(step, is_optional=False)
 
     def steps(self) -> tuple[Step, ...]:
         """Return all steps so far."""

@@ -20,7 +20,7 @@ from stackctl.runtime.loop import Loop
 from stackctl.runtime.network import bridges, host, resolv
 from stackctl.runtime.network.addresses import parse_mac, parse_subnet
 from stackctl.runtime.network.bridges import BridgeInfo
-from stackctl.runtime.network.dns_server import DnsServer, open_sockets
+from stackctl.runtime.network.dns_server import DnsServer
 from stackctl.runtime.network.firewall import Backend, Firewall, FirewallNetwork, FirewallPort, FirewallState
 from stackctl.runtime.network.ipam import Addressing, AddressPool, Taken, plan_addressing
 from stackctl.runtime.network.ports import HostPorts
@@ -59,7 +59,7 @@ class Networks:
         self._netlink = Netlink()
         self._firewall = Firewall(paths.engine_id)
         self._ports = HostPorts()
-        self._dns = DnsServer(loop, self)
+        self._dns = DnsServer(loop, self.lookup, self.reverse)
         self._networks: dict[str, Network] = {}
         self._members: dict[str, Container] = {}
         self._serving: dict[str, Container] = {}
@@ -196,7 +196,7 @@ class Networks:
         netns = open_netns(pid)
         try:
             bridges.attach(netns, self._endpoints(container), netlink=self._netlink)
-            self._dns.serve(container.id, open_sockets(netns), servers=self._servers(container))
+            self._dns.serve(container.id, netns, servers=self._servers(container))
         finally:
             os.close(netns)
 
@@ -361,7 +361,7 @@ class Networks:
             return
         netns = open_netns(container.facts.pid)
         try:
-            self._dns.serve(container.id, open_sockets(netns), servers=self._servers(container))
+            self._dns.serve(container.id, netns, servers=self._servers(container))
         finally:
             os.close(netns)
 
@@ -410,7 +410,7 @@ class Networks:
         return ""
 
     def lookup(self, container_id: str, name: str) -> tuple[str, ...] | None:
-        """Return the addresses ``name`` or ``name.network`` has for a container, in turn; see ``network.zone.Zone``."""
+        """Return the addresses ``name`` or ``name.network`` has for a container, in turn."""
         networks = self._networks_of(container_id)
         matches: list[tuple[Container, str]] = []
         for container in self._serving.values():
@@ -426,13 +426,13 @@ class Networks:
         start = self._turn % max(1, len(addresses))
         return tuple(addresses[start:] + addresses[:start])
 
-    def reverse(self, container_id: str, address: str) -> tuple[str, ...] | None:
+    def reverse(self, container_id: str, address: str) -> str | None:
         """Return the name of the container that has ``address`` on one of the asker's networks."""
         networks = self._networks_of(container_id)
         for container in self._serving.values():
             for name, held in container.facts.addresses.items():
                 if held == address and name in networks:
-                    return (f"{container.name}.{name}",)
+                    return f"{container.name}.{name}"
         return None
 
     def _networks_of(self, container_id: str) -> set[str]:

@@ -23,6 +23,7 @@ from stackctl.cli.render.views import Write
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_S: Final = 0.1
+_CLOCK_WIDTH: Final = 8
 _MARKS: Final = {"done": "✔", "warning": "!", "error": "✘"}
 _COLOURS: Final = {"working": BLUE, "done": GREEN, "warning": YELLOW, "error": RED}
 _HIDE_CURSOR: Final = "\x1b[?25l"
@@ -108,14 +109,14 @@ class TtyView:
     def _line(self, name: str, row: _Row, now_s: float, width: int, columns: int) -> str:
         status = row.update.status
         mark = _MARKS.get(status) or _SPINNER[int(now_s / _FRAME_S) % len(_SPINNER)]
-        elapsed = stopwatch((row.until_s if row.until_s is not None else now_s) - row.since_s)
+        elapsed = stopwatch((now_s if row.until_s is None else row.until_s) - row.since_s).rjust(_CLOCK_WIDTH)
         colour = _COLOURS[status]
         detail = f" {without_controls(row.update.detail)}" if row.update.detail else ""
         text = self._paint(row.update.text, colour)
         left = f" {self._paint(mark, colour)} {name.ljust(width)}  {text}{detail}"
-        room = columns - len(elapsed) - 2
+        room = columns - _CLOCK_WIDTH - 1
         left = _cut(left, room)
-        return f"{left}{' ' * max(1, room - shown_width(left))}{self._paint(elapsed, DIM)}"
+        return f"{left}{' ' * (room - shown_width(left))}{self._paint(elapsed, DIM)}"
 
     def _draw(self, *, is_last: bool) -> None:
         columns, lines = self._size()

@@ -329,6 +329,9 @@ def _nonblocking(kind: socket.SocketKind) -> socket.socket:
 
 def _redirect(port: int) -> Batch:
     batch = Batch()
+    # Anew: an earlier supervisor may have sent the queries to a socket that went with it.
+    batch.add_table(_TABLE)
+    batch.delete_table(_TABLE)
     batch.add_table(_TABLE)
     batch.add_base_chain(_TABLE, "output", kind="nat", hook=OUTPUT, priority=PRIORITY_DSTNAT)
     batch.flush_chain(_TABLE, "output")

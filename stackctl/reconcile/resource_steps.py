@@ -1,0 +1,175 @@
+"""Steps for what containers stand on: networks and volumes; and for the containers that go. Pure."""
+
+from __future__ import annotations
+
+from stackctl.model.container import VolumeMount
+from stackctl.model.key import ResourceKey
+from stackctl.model.observed import Observed, ObservedContainer
+from stackctl.reconcile.action import (
+    CreateNetwork,
+    CreateVolume,
+    RemoveContainer,
+    RemoveNetwork,
+    RenameContainer,
+    StopContainer,
+)
+from stackctl.reconcile.changes import Changes, going_away, networks_of
+from stackctl.reconcile.match import RUNNING, Matched, is_temporary
+from stackctl.reconcile.plan import Change, Disruption, PlanBuilder, Reason
+from stackctl.reconcile.policy import Policy
+
+
+def grace_of(container: ObservedContainer, policy: Policy) -> float:
+    """Return how long the container may take to stop."""
+    if policy.grace_s is not None:
+        return policy.grace_s
+    return container.spec.stop_grace_s if container.spec is not None else 10.0
+
+
+class ResourceSteps:
+    """Adds the steps that come before any container is made, and remembers after which one may count on what."""
+
+    def __init__(
+        self,
+        steps: PlanBuilder,
+        observed: Observed,
+        matched: Matched,
+        changes: Changes,
+        policy: Policy,
+        users: frozenset[str],
+    ) -> None:
+        self._steps = steps
+        self._observed = observed
+        self._matched = matched
+        self._changes = changes
+        self._policy = policy
+        self._users = users
+        self._freed: dict[str, int] = {}  # container name -> step after which nobody has it
+        self._detached: dict[str, set[int]] = {}  # network -> steps that take containers off it
+        self._made: dict[tuple[str, str], int] = {}  # (kind, real name) -> step that makes it
+        self.renamed: dict[ResourceKey, int] = {}
+        self.changed: list[Change] = []
+
+    def add(self) -> None:
+        """Add all of it."""
+        self._remove_superfluous()
+        self._free_names()
+        self._networks()
+        self._volumes()
+
+    def freed(self, name: str) -> set[int]:
+        """Return the step after which a container name is free, if it is not now."""
+        return {self._freed[name]} if name in self._freed else set()
+
+    def is_removed(self, container: ObservedContainer) -> bool:
+        """Whether a step removes the container already."""
+        return container.name in self._freed
+
+    def under(self, key: ResourceKey) -> set[int]:
+        """Return the steps that make what the container needs in order to exist: networks, volumes, its name."""
+        spec = self._matched.wanted.containers[key].spec
+        wanted = [("network", name) for name in networks_of(spec)]
+        wanted += [("volume", mount.volume) for mount in spec.mounts if isinstance(mount, VolumeMount)]
+        return {self._made[thing] for thing in wanted if thing in self._made} | self.freed(spec.name)
+
+    def remove(
+        self, container: ObservedContainer, because: str, *, disruption: Disruption = "replace"
+    ) -> int:
+        """Add the steps that stop and remove a container; return the last."""
+        after: set[int] = set()
+        if container.state in RUNNING:
+            stop = StopContainer(container.name, container.id, grace_of(container, self._policy))
+            after = {self._steps.add(stop, because=because, disruption=disruption)}
+        remove = RemoveContainer(container.name, container.id)
+        step = self._steps.add(remove, after=after, because=because, disruption=disruption)
+        self._freed[container.name] = step
+        for name in networks_of(container.spec) if container.spec is not None else []:
+            self._detached.setdefault(name, set()).add(step)
+        return step
+
+    def _remove_superfluous(self) -> None:
+        surplus = {container.id for container in self._matched.surplus}
+        scaled_down = {container.id for container in self._matched.scaled_down}
+        for container in going_away(self._matched, self._policy, self._changes.services):
+            because = "its service is no longer in the stack"
+            if container.id in surplus:
+                because = "left over from an interrupted replacement"
+            elif container.id in scaled_down:
+                because = "scaled down"
+            elif container.is_oneoff:
+                because = "one-off that has ended"
+            key = container.key or ResourceKey("container", container.name)
+            self.changed.append(Change(key, "remove", container.name, (Reason(because),)))
+            self.remove(container, because)
+
+    def _free_names(self) -> None:
+        """Give wanted containers their names, and remove first those whose successors get other names."""
+        for key, change in self._changes.containers.items():
+            existing = self._matched.current.get(key)
+            name = self._matched.wanted.containers[key].spec.name
+            if existing is None or existing.name == name:
+                continue
+            if change.kind == "replace":
+                self.remove(existing, change.because)
+                continue
+            because = "left over from an interrupted replacement"
+            if not is_temporary(existing.name):
+                because = "container_name changed"
+            step = self._steps.add(
+                RenameContainer(existing.name, name), after=self.freed(name), because=because
+            )
+            self.renamed[key] = self._freed[existing.name] = step
+
+    def _networks(self) -> None:
+        used = self._used_networks()
+        for key, change in sorted(self._changes.networks.items()):
+            spec = self._matched.wanted.networks[key]
+            if spec.name not in used or change.kind == "keep":
+                continue
+            self.changed.append(change)
+            after: set[int] = set()
+            because = "is missing"
+            if change.kind == "replace":
+                because = change.because
+                after = {self._remove_network(spec.name, change)}
+            made = self._steps.add(CreateNetwork(spec), after=after, because=because, source=change.source)
+            self._made["network", spec.name] = made
+
+    def _remove_network(self, name: str, change: Change) -> int:
+        existing = next(network for network in self._observed.networks if network.name == name)
+        # State: all who run on it are replaced by this plan; they have to be gone before it can go.
+        for container in self._matched.current.values():
+            is_on_it = container.spec is not None and name in networks_of(container.spec)
+            if is_on_it and not self.is_removed(container):
+                self.remove(container, f"network {name} is replaced")
+        return self._steps.add(
+            RemoveNetwork(name, existing.id),
+            after=self._detached.get(name, set()),
+            because=change.because,
+            disruption="replace",
+            source=change.source,
+        )
+
+    def _used_networks(self) -> set[str]:
+        used: set[str] = set()
+        for key, container in self._matched.wanted.containers.items():
+            if key.name in self._users:
+                used.update(networks_of(container.spec))
+        for name in self._users:
+            # A one-off of a service without replicas needs its networks as well.
+            used.update(networks_of(self._matched.wanted.common[name]))
+        return used
+
+    def _volumes(self) -> None:
+        used: set[str] = set()
+        for key, container in self._matched.wanted.containers.items():
+            if key.name in self._users:
+                used |= {m.volume for m in container.spec.mounts if isinstance(m, VolumeMount)}
+        for name in self._users:
+            mounts = self._matched.wanted.common[name].mounts
+            used |= {mount.volume for mount in mounts if isinstance(mount, VolumeMount)}
+        for key, change in sorted(self._changes.volumes.items()):
+            volume = self._matched.wanted.volumes[key]
+            if change.kind == "create" and volume.name in used:
+                self._made["volume", volume.name] = self._steps.add(CreateVolume(volume), because="is missing")
+                self.changed.append(change)
