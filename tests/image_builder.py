@@ -14,11 +14,11 @@ from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
 CREATED = "2024-05-06T07:08:09.123456789Z"
-APPLETS = (
-    "sh ash cat cp date dd df echo env false find grep head hostname httpd id ip kill ln ls md5sum mkdir mknod "
-    "mount mv nc nslookup ping printenv printf ps pwd readlink rm sed seq sha256sum sleep sort stat stty tail "
-    "tar tee test timeout touch tr true tty umount uname wc wget which whoami xargs yes"
-).split()
+APPLETS = """
+    sh ash cat cp date dd df echo env false find grep head hostname httpd id ip kill ln ls md5sum mkdir mknod
+    mount mv nc nslookup ping printenv printf ps pwd readlink rm sed seq sha256sum sleep sort stat stty tail
+    tar tee test timeout touch tr true tty umount uname wc wget which whoami xargs yes
+    """.split()
 _FILES = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n",
     "etc/group": b"root:x:0:\nnogroup:x:65534:\n",
@@ -108,9 +108,7 @@ def busybox_root_tar(path: Path, files: Mapping[str, bytes] | None = None) -> Pa
     return path
 
 
-def busybox_image(
-    name: str = "busybox:latest", *, files: Mapping[str, bytes] | None = None, **config: Any
-) -> Image:
+def busybox_image(name: str = "busybox:latest", *, files: Mapping[str, bytes] | None = None, **config: Any) -> Image:
     """Return an image with busybox; ``config`` are keys of its configuration, such as ``Cmd``."""
     settings = {"Cmd": ["sh"], "Env": ["PATH=/bin"], **config}
     return Image((busybox_root(files),), (name,), settings)
@@ -195,9 +193,7 @@ def _manifest(members: dict[str, bytes], image: Image) -> dict[str, Any]:
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": _descriptor(members, image.document, "application/vnd.oci.image.config.v1+json"),
-        "layers": [
-            _descriptor(members, layer, "application/vnd.oci.image.layer.v1.tar+gzip") for layer in layers
-        ],
+        "layers": [_descriptor(members, layer, "application/vnd.oci.image.layer.v1.tar+gzip") for layer in layers],
     }
     text = json.dumps(shape).encode()
     return _descriptor(members, text, "application/vnd.oci.image.manifest.v1+json")

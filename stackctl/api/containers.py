@@ -161,17 +161,25 @@ class ContainerRoutes:
         if process.pid:
             # The end of the streams may be seen a moment before the exit is.
             process.ended.wait(0.5 if process.streams is not None and process.streams.has_ended else 0)
-        config = {"entrypoint": process.request.argv[0], "arguments": list(process.request.argv[1:]),
-                  "tty": process.request.tty, "user": process.request.user, "privileged": process.request.privileged}
-        return Answer(200, {
-            "ID": process.id,
-            "Running": bool(process.pid) and not process.ended.is_set(),
-            "ExitCode": process.exit_code,
-            "ProcessConfig": config,
-            "OpenStdin": process.request.stdin,
-            "ContainerID": process.container_id,
-            "Pid": process.pid,
-        })
+        config = {
+            "entrypoint": process.request.argv[0],
+            "arguments": list(process.request.argv[1:]),
+            "tty": process.request.tty,
+            "user": process.request.user,
+            "privileged": process.request.privileged,
+        }
+        return Answer(
+            200,
+            {
+                "ID": process.id,
+                "Running": bool(process.pid) and not process.ended.is_set(),
+                "ExitCode": process.exit_code,
+                "ProcessConfig": config,
+                "OpenStdin": process.request.stdin,
+                "ContainerID": process.container_id,
+                "Pid": process.pid,
+            },
+        )
 
 
 def relay(request: Request, connection: Connection, streams: Streams) -> None:
@@ -275,5 +283,3 @@ def _size(request: Request, name: str) -> int:
     if not text.isdigit() or not int(text) < 65536:
         raise BadRequest(f"{name} must be a number of characters")
     return int(text)
-
-

@@ -129,5 +129,3 @@ def _volume(volume: ObservedVolume) -> dict[str, Any]:
 
 def _time(ns: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ns // _NS))
-
-

@@ -26,7 +26,7 @@ from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict
-from stackctl.images0.store import ImageStore
+from stackctl.images.store import ImageStore, ImageUser
 from stackctl.runtime.messages import PROTOCOL
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
@@ -45,7 +45,7 @@ class Daemon:
 
     def serve(self) -> None:
         """Serve until somebody stops the engine, or SIGTERM."""
-        store = ImageStore(self._paths.root)
+        store = ImageStore(self._paths.root, users_of=self._users_of)
         engine = LocalEngine(self._paths, self._supervisor, store)
         self._engine = engine
         stacks = Stacks(engine, ContentStore(self._paths))
@@ -58,6 +58,10 @@ class Daemon:
         self._server = Server(self._paths.api_socket, Router(routes))
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         self._server.serve_forever()
+
+    def _users_of(self, image_id: str) -> list[ImageUser]:
+        containers = self._engine.containers() if self._engine is not None else ()
+        return [ImageUser(c.name, c.state == "running") for c in containers if c.image_id == image_id]
 
     def status(self) -> dict[str, Any]:
         """Return what `engine status` shows."""

@@ -86,15 +86,13 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 def error_answer(error: Exception) -> Answer:
     """Return the answer an exception becomes. Raises it again when it is not one of ours."""
-    for kind, status in STATUSES:
-        if isinstance(error, kind):
-            break
-    else:
+    known = next((status for kind, status in STATUSES if isinstance(error, kind)), None)
+    if known is None:
         from stackctl.api.connection import ClientGone
 
         if isinstance(error, ClientGone):
             raise error
-        status = 500
+    status = known or 500
     if isinstance(error, errors.StackctlError):
         return Answer(status, error_to_json(error))
     value = {"message": str(error) or type(error).__name__}

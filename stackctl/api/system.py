@@ -57,22 +57,25 @@ class SystemRoutes:
     def _info(self, *_: object) -> Answer:
         status = self._engine.status()
         counts = status["containers"]
-        return Answer(200, {
-            "ID": status["id"],
-            "Containers": counts["total"],
-            "ContainersRunning": counts["running"],
-            "ContainersStopped": counts["total"] - counts["running"],
-            "ContainersPaused": 0,
-            "Driver": "overlay2",
-            "Name": platform.node(),
-            "ServerVersion": __version__,
-            "OperatingSystem": "stackctl",
-            "OSType": "linux",
-            "Architecture": platform.machine(),
-            "KernelVersion": platform.release(),
-            "DockerRootDir": status["root"],
-            "NCPU": os.cpu_count(),
-        })
+        return Answer(
+            200,
+            {
+                "ID": status["id"],
+                "Containers": counts["total"],
+                "ContainersRunning": counts["running"],
+                "ContainersStopped": counts["total"] - counts["running"],
+                "ContainersPaused": 0,
+                "Driver": "overlay2",
+                "Name": platform.node(),
+                "ServerVersion": __version__,
+                "OperatingSystem": "stackctl",
+                "OSType": "linux",
+                "Architecture": platform.machine(),
+                "KernelVersion": platform.release(),
+                "DockerRootDir": status["root"],
+                "NCPU": os.cpu_count(),
+            },
+        )
 
     def _stop(self, request: Request, _: Connection, __: Arguments) -> Answer:
         body = request.json()

@@ -135,9 +135,7 @@ def _asked_code(attendance: Attendance, status: int) -> int:
 
 
 def _follower(attendance: Attendance, state: _State) -> Follower:
-    printer = log_printer(
-        attendance.settings, has_prefix=attendance.has_prefix, has_colour=attendance.has_colour
-    )
+    printer = log_printer(attendance.settings, has_prefix=attendance.has_prefix, has_colour=attendance.has_colour)
     part = LogRange(since=f"{attendance.began_s:.9f}", has_timestamps=attendance.has_timestamps)
     return Follower(
         attendance.engine,

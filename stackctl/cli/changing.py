@@ -36,9 +36,7 @@ def perform(
         )
 
 
-def change_existing(
-    settings: Settings, engine: EngineClient, project: str, verb: Verb, **options: Any
-) -> None:
+def change_existing(settings: Settings, engine: EngineClient, project: str, verb: Verb, **options: Any) -> None:
     """Perform a verb that needs no stack file. Raises what went wrong."""
     request = stack_request(verb, None, **options)
     perform(settings, engine, project, request, title=verb).raise_failure()

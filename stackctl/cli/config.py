@@ -20,9 +20,7 @@ _LISTS = ("services", "volumes", "networks", "images", "profiles")
 
 
 @click.command()
-@click.option(
-    "--format", "form", type=click.Choice(("yaml", "json")), default="yaml", help="How to print it."
-)
+@click.option("--format", "form", type=click.Choice(("yaml", "json")), default="yaml", help="How to print it.")
 @click.option("-q", "--quiet", is_flag=True, help="Only check: print nothing but what is wrong.")
 @click.option("-o", "--output", default="", metavar="FILE", help="Write to a file.")
 @click.option("--services", "list_services", is_flag=True, help="List services.")
@@ -56,9 +54,7 @@ def config(form: str, quiet: bool, output: str, services: tuple[str, ...], **fla
     else:
         from stackctl.stackfile.render import config_text  # not for lists
 
-        text = config_text(
-            document, "json" if form == "json" else "yaml", is_interpolated=not flags["no_interpolate"]
-        )
+        text = config_text(document, "json" if form == "json" else "yaml", is_interpolated=not flags["no_interpolate"])
         text = text if text.endswith("\n") else text + "\n"
     if output:
         with open(os.path.join(settings.cwd, output), "w", encoding="utf-8") as file:
@@ -87,9 +83,7 @@ def _listed(document: Document, what: str) -> list[str]:
     if what == "images":
         return [str(service.get("image") or f"{document.name}-{name}") for name, service in services.items()]
     if what == "profiles":
-        return sorted(
-            {str(profile) for service in services.values() for profile in service.get("profiles") or ()}
-        )
+        return sorted({str(profile) for service in services.values() for profile in service.get("profiles") or ()})
     return list(_entries(document.tree.get(what)))
 
 

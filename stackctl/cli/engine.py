@@ -45,9 +45,7 @@ def status(form: str) -> None:
         click.echo(json.dumps({"running": False}) if form == "json" else "The engine is not running")
         raise Failure(1)
     found = client.engine_status()
-    click.echo(
-        json.dumps({"running": True, **found}) + "\n" if form == "json" else _status_text(found), nl=False
-    )
+    click.echo(json.dumps({"running": True, **found}) + "\n" if form == "json" else _status_text(found), nl=False)
 
 
 def _status_text(found: Mapping[str, Any]) -> str:

@@ -27,9 +27,7 @@ def error_text(
     Diagnostics come first, as they point at the text; the message itself follows, once, unless a diagnostic
     says the same already.
     """
-    parts = [
-        diagnostic_text(diagnostic, lines=lines, has_colour=has_colour) for diagnostic in error.diagnostics
-    ]
+    parts = [diagnostic_text(diagnostic, lines=lines, has_colour=has_colour) for diagnostic in error.diagnostics]
     if not any(error.message in diagnostic.detail for diagnostic in error.diagnostics):
         parts.append(_headline("error", error.code, has_colour=has_colour) + error.message)
         if error.hint:

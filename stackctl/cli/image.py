@@ -27,9 +27,7 @@ def image() -> None:
 
 @image.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Show ids only.")
-@click.option(
-    "--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them."
-)
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them.")
 @click.option("--no-trunc", is_flag=True, help="Show ids in full.")
 def list_images(quiet: bool, form: str, no_trunc: bool) -> None:
     """List images."""
@@ -57,9 +55,7 @@ def load(source: str, quiet: bool) -> None:
 
 
 @image.command("import")
-@click.option(
-    "-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help='As in a Dockerfile: CMD ["sh"].'
-)
+@click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help='As in a Dockerfile: CMD ["sh"].')
 @unsupported("-m", "--message", takes_value=True)
 @unsupported("--platform", takes_value=True)
 @click.argument("source", metavar="FILE|-")

@@ -80,16 +80,10 @@ def _unknown_command(name: str) -> UsageError:
     options_metavar="[OPTIONS]",
     subcommand_metavar="COMMAND [ARGS]...",
 )
-@click.option(
-    "-f", "--file", "files", multiple=True, metavar="FILE", help="Stack file; - reads standard input."
-)
+@click.option("-f", "--file", "files", multiple=True, metavar="FILE", help="Stack file; - reads standard input.")
 @click.option("-p", "--project-name", default="", metavar="NAME", help="Name of the stack.")
-@click.option(
-    "--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable; * enables all."
-)
-@click.option(
-    "--env-file", "env_files", multiple=True, metavar="FILE", help="Environment file, instead of .env."
-)
+@click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable; * enables all.")
+@click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Environment file, instead of .env.")
 @click.option("--project-directory", default="", metavar="DIR", help="What relative paths start from.")
 @click.option("--progress", metavar="|".join(PROGRESS), help="How to show progress.")
 @click.option("--ansi", metavar="|".join(ANSI), help="When to use colours.")

@@ -38,14 +38,10 @@ class LogSource(Protocol):
         ...
 
 
-def print_log(
-    source: LogSource, container: Listed, printer: LogPrinter, part: LogRange, *, follow: bool
-) -> None:
+def print_log(source: LogSource, container: Listed, printer: LogPrinter, part: LogRange, *, follow: bool) -> None:
     """Print one container's log, with ``follow`` until the container ends."""
     streams: dict[int, Lines] = {}
-    pieces = source.logs(
-        container.id, follow=follow, tail=part.tail, since=part.since, timestamps=part.has_timestamps
-    )
+    pieces = source.logs(container.id, follow=follow, tail=part.tail, since=part.since, timestamps=part.has_timestamps)
     for stream, data in pieces:
         lines = streams.setdefault(stream, Lines())
         printer.lines(container.service, container.log_name, lines.feed(data))

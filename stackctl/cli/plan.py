@@ -22,9 +22,7 @@ CHANGES = 2
 
 @click.command()
 @click.option("--json", "is_json", is_flag=True, help="Print the plan for programs.")
-@click.option(
-    "--detailed-exitcode", is_flag=True, help="Exit with 2 when something would change, 0 when not."
-)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something would change, 0 when not.")
 @shared_options
 @services_argument
 def plan(
@@ -51,15 +49,11 @@ def plan(
     request = up_request(settings, document, choices)
     answer = start_engine(settings).plan(document.name, request)
     found = answer.get("plan") or {}
-    tell(
-        settings, diagnostics_from_json([*(answer.get("diagnostics") or ()), *(found.get("warnings") or ())])
-    )
+    tell(settings, diagnostics_from_json([*(answer.get("diagnostics") or ()), *(found.get("warnings") or ())]))
     if is_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         has_colour = settings.has_colour(is_terminal=sys.stdout.isatty())
-        click.echo(
-            plan_lines(str(answer.get("text") or ""), has_colour=has_colour), nl=False, color=has_colour
-        )
+        click.echo(plan_lines(str(answer.get("text") or ""), has_colour=has_colour), nl=False, color=has_colour)
     if detailed_exitcode and not found.get("empty", not found.get("steps")):
         raise Failure(CHANGES)

@@ -21,12 +21,8 @@ _STATES = ("paused", "restarting", "removing", "running", "dead", "created", "ex
 @click.option("-q", "--quiet", is_flag=True, help="Show ids only.")
 @click.option("--services", "shows_services", is_flag=True, help="Show names of services only.")
 @click.option("--status", "states", multiple=True, type=click.Choice(_STATES), help="Show these states only.")
-@click.option(
-    "--filter", "filters", multiple=True, metavar="status=STATE", help="The same, written differently."
-)
-@click.option(
-    "--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them."
-)
+@click.option("--filter", "filters", multiple=True, metavar="status=STATE", help="The same, written differently.")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them.")
 @click.option("--no-trunc", is_flag=True, help="Show everything in full.")
 @click.option("--orphans/--no-orphans", default=True, hidden=True)
 @services_argument

@@ -51,11 +51,7 @@ def quick_name(
     if not found or "-" in found:
         return None
     paths = [os.path.normpath(os.path.join(cwd, file)) for file in found]
-    folder = (
-        os.path.normpath(os.path.join(cwd, project_directory))
-        if project_directory
-        else os.path.dirname(paths[0])
-    )
+    folder = os.path.normpath(os.path.join(cwd, project_directory)) if project_directory else os.path.dirname(paths[0])
     if _is_there(f"{cwd}/.env") or _is_there(f"{folder}/.env"):
         return None
     return _name_in_files(paths, folder)

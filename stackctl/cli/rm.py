@@ -27,9 +27,7 @@ def rm(force: bool, stop: bool, volumes: bool, services: tuple[str, ...]) -> Non
     engine = running_engine(settings)
     found = of_services(settings, containers_of(engine, project, with_oneoffs=True), services)
     if engine is not None and stop and any(c.is_running and not c.is_oneoff for c in found):
-        running = {
-            container.service for container in found if container.is_running and not container.is_oneoff
-        }
+        running = {container.service for container in found if container.is_running and not container.is_oneoff}
         change_existing(settings, engine, project, "stop", services=tuple(sorted(running)))
         found = of_services(settings, containers_of(engine, project, with_oneoffs=True), services)
     stopped = [container for container in found if not container.is_running]

@@ -64,13 +64,9 @@ def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any)
     reject_pairs({"--detach": detach, "--rm": removes}, [("--detach", "--rm")])
     document = load_document(settings, (service,))
     has_tty = not detach and choose_tty(no_tty=given["no_tty"], wants_tty=given["wants_tty"])
-    request = _request(
-        settings, document, service, {**given, "tty": has_tty, "remove": removes, "detach": detach}
-    )
+    request = _request(settings, document, service, {**given, "tty": has_tty, "remove": removes, "detach": detach})
     engine = start_engine(settings)
-    container = _create(
-        replace(settings, progress="quiet") if is_quiet else settings, engine, document.name, request
-    )
+    container = _create(replace(settings, progress="quiet") if is_quiet else settings, engine, document.name, request)
     if detach:
         engine.start_container(container)
         click.echo(container)

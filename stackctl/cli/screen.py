@@ -23,9 +23,7 @@ _TICK_S: Final = 0.1
 class Screen:
     """Shows one apply after another; a thread keeps spinners and clocks going meanwhile."""
 
-    def __init__(
-        self, settings: Settings, view: View, *, shows_plan: bool = False, has_colour: bool = False
-    ) -> None:
+    def __init__(self, settings: Settings, view: View, *, shows_plan: bool = False, has_colour: bool = False) -> None:
         self._settings = settings
         self._shows_plan = shows_plan
         self._has_colour = has_colour

@@ -34,9 +34,7 @@ _PAIRS = (
 @click.command()
 @click.option("-d", "--detach", is_flag=True, help="Leave the containers running in the background.")
 @click.option("--wait", is_flag=True, help="Wait until all run and are healthy; implies --detach.")
-@click.option(
-    "--wait-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="How long."
-)
+@click.option("--wait-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="How long.")
 @shared_options
 @click.option("--no-start", is_flag=True, help="Create containers, and do not start them.")
 @timeout_option
@@ -44,9 +42,7 @@ _PAIRS = (
 @click.option("--no-color", is_flag=True, help="No colours in logs.")
 @click.option("--timestamps", is_flag=True, help="Show when each line was written.")
 @click.option("--abort-on-container-exit", is_flag=True, help="Stop all once one ends.")
-@click.option(
-    "--exit-code-from", default="", metavar="SERVICE", help="Exit as this service does; implies the above."
-)
+@click.option("--exit-code-from", default="", metavar="SERVICE", help="Exit as this service does; implies the above.")
 @unsupported("--build")
 @unsupported("--pull", takes_value=True)
 @unsupported("--quiet-pull")

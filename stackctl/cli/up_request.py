@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option(
-        "--scale", "scales", multiple=True, metavar="SERVICE=N", help="Number of replicas of a service."
-    ),
+    click.option("--scale", "scales", multiple=True, metavar="SERVICE=N", help="Number of replicas of a service."),
     click.option("--force-recreate", is_flag=True, help="Replace containers although nothing changed."),
     click.option("--no-recreate", is_flag=True, help="Keep containers although something changed."),
-    click.option(
-        "--remove-orphans", is_flag=True, help="Remove containers of services the files do not have."
-    ),
+    click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have."),
     click.option("--no-deps", is_flag=True, help="Leave services that the named ones need alone."),
 )
 

@@ -9,9 +9,7 @@ from stackctl import __version__
 
 @click.command()
 @click.option("--short", is_flag=True, help="Show the number only.")
-@click.option(
-    "-f", "--format", "form", type=click.Choice(("pretty", "json")), default="pretty", help="How to show it."
-)
+@click.option("-f", "--format", "form", type=click.Choice(("pretty", "json")), default="pretty", help="How to show it.")
 def version(short: bool, form: str) -> None:
     """Show the version."""
     if short:

@@ -17,9 +17,7 @@ def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagno
     return found
 
 
-def tell(
-    settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[[str], object] | None = None
-) -> None:
+def tell(settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[[str], object] | None = None) -> None:
     """Write what has not been told yet, to standard error, or by ``write`` without final newlines."""
     has_colour = settings.has_colour(is_terminal=sys.stderr.isatty())
     for diagnostic in untold(settings, diagnostics):

@@ -27,8 +27,9 @@ class EngineClient:
 
     def __init__(self, address: str) -> None:
         if not address.startswith(_UNIX):
-            raise EngineError(f"unsupported engine address {address!r}", code="engine-address",
-                              hint="use unix:///path/to/socket")
+            raise EngineError(
+                f"unsupported engine address {address!r}", code="engine-address", hint="use unix:///path/to/socket"
+            )
         self._path = address.removeprefix(_UNIX)
 
     # -- engine ---------------------------------------------------------------------------------------
@@ -228,9 +229,7 @@ class EngineClient:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _get(
-        self, target: str, query: Mapping[str, Any] | None = None, timeout_s: float | None = _QUICK_S
-    ) -> Response:
+    def _get(self, target: str, query: Mapping[str, Any] | None = None, timeout_s: float | None = _QUICK_S) -> Response:
         suffix = "?" + _encoded(query.items()) if query else ""
         return request(self._path, "GET", target + suffix, timeout_s=timeout_s)
 

@@ -220,9 +220,7 @@ class Hijacked:
         self.close()
 
 
-def request(
-    path: str, method: str, target: str, *, body: object = None, timeout_s: float | None = None
-) -> Response:
+def request(path: str, method: str, target: str, *, body: object = None, timeout_s: float | None = None) -> Response:
     """Send a request to the socket at ``path``; ``body`` is sent as JSON unless it is None.
 
     ``timeout_s`` bounds each single wait. Raises EngineUnreachable, and what a status of 400 or more stands for.
@@ -278,7 +276,7 @@ def quote(text: str) -> str:
     if text.isalnum() and text.isascii():
         return text
     return "".join(
-        chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"-._~" else f"%{byte:02X}"
+        chr(byte) if (chr(byte).isalnum() and byte < 128) or byte in b"-._~" else f"%{byte:02X}"
         for byte in text.encode("utf-8", "surrogateescape")
     )
 
@@ -296,9 +294,7 @@ def _connect(path: str, timeout_s: float | None) -> socket.socket:
 
 def _unreachable(path: str, error: OSError) -> EngineUnreachable:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return EngineUnreachable(
-            f"no engine is running at {path}", hint="`stackctl engine start` starts one"
-        )
+        return EngineUnreachable(f"no engine is running at {path}", hint="`stackctl engine start` starts one")
     if isinstance(error, PermissionError):
         return EngineUnreachable(
             f"you may not use the engine at {path}",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stackctl import labels
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
-from stackctl.images0.store import ImageStore
+from stackctl.images.store import ImageStore
 from stackctl.model.container import ContainerSpec, VolumeMount
 from stackctl.model.fingerprint import fingerprint
 from stackctl.model.image import ResolvedImage
@@ -352,4 +352,3 @@ def _volumes(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[
             )
         )
     return tuple(sorted(found, key=lambda volume: volume.name))
-

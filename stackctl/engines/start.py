@@ -253,7 +253,11 @@ def _leave_cgroups() -> None:
     for _, controllers, path in lines:
         if path == "/":
             continue
-        for mount in (f"/sys/fs/cgroup/{controllers.removeprefix('name=')}", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        for mount in (
+            f"/sys/fs/cgroup/{controllers.removeprefix('name=')}",
+            "/sys/fs/cgroup",
+            "/sys/fs/cgroup/unified",
+        ):
             target = f"{mount}/cgroup.procs"
             if os.path.exists(f"{mount}{path}/cgroup.procs"):
                 with contextlib.suppress(OSError), open(target, "w", encoding="ascii") as procs:
@@ -279,4 +283,3 @@ def _wait_for_daemon(paths: EnginePaths) -> None:
                 hint=f"its messages are in {paths.root}/engine.log",
             )
         time.sleep(0.005)
-

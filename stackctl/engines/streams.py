@@ -161,5 +161,3 @@ class LogStreams:
             if fd >= 0:
                 with contextlib.suppress(OSError):
                     os.close(fd)
-
-

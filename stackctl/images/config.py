@@ -72,9 +72,7 @@ def describe(document: bytes) -> Description:
     rootfs = _object(shape, "rootfs")
     diff_ids = _texts(rootfs, "diff_ids")
     if any(_DIGEST.fullmatch(diff_id) is None for diff_id in diff_ids):
-        raise ImageError(
-            f"{what} names a layer by something that is no sha256 digest", code="archive-corrupt"
-        )
+        raise ImageError(f"{what} names a layer by something that is no sha256 digest", code="archive-corrupt")
     if len(diff_ids) > MAX_LAYERS:
         raise ImageError(f"{what} names more than {MAX_LAYERS} layers", code="image-too-large")
     return Description(

@@ -127,9 +127,7 @@ def host_root(files: StoreFiles, layout: HostLayout, *, top: str = "") -> HostRo
     return HostRoot(path, layout.binds)
 
 
-def _make(
-    files: StoreFiles, path: str, layout: HostLayout, inputs: dict[str, tuple[int, int]], top: str
-) -> None:
+def _make(files: StoreFiles, path: str, layout: HostLayout, inputs: dict[str, tuple[int, int]], top: str) -> None:
     with disk.exclusively(f"{files.locks}/{os.path.basename(path)}"):
         if os.path.isdir(path):
             return

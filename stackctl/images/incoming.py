@@ -54,9 +54,7 @@ def parse_tag(text: str) -> ImageRef:
     except ValueError as error:
         raise ImageError(f"invalid image name {text!r}: {error}", code="image-name-invalid") from error
     if reference.digest or len(reference.repository) > 255:
-        raise ImageError(
-            f"invalid image name {text!r}: a name and a tag are needed", code="image-name-invalid"
-        )
+        raise ImageError(f"invalid image name {text!r}: a name and a tag are needed", code="image-name-invalid")
     if reference == host_reference():
         raise ImageError(f"the name {text!r} is the built-in image's", code="image-builtin")
     return reference

@@ -94,9 +94,7 @@ class Index:
         """Add images, or references to those that are there, all or none."""
         with self._writing() as db:
             for image in images:
-                db.execute(
-                    "INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (image.id, image.size_bytes, now_ns)
-                )
+                db.execute("INSERT OR IGNORE INTO image VALUES (?, ?, ?)", (image.id, image.size_bytes, now_ns))
                 rows = [(image.id, at, *layer) for at, layer in enumerate(image.layers)]
                 db.executemany("INSERT OR IGNORE INTO image_layer VALUES (?, ?, ?, ?)", rows)
                 for reference in image.references:
@@ -124,9 +122,7 @@ class Index:
 
     def ids_beginning(self, prefix: str) -> tuple[str, ...]:
         """Return at most two image ids that begin with ``prefix`` (lower-case hex after ``sha256:``)."""
-        rows = self._all(
-            "SELECT id FROM image WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", prefix, prefix + "g"
-        )
+        rows = self._all("SELECT id FROM image WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", prefix, prefix + "g")
         return tuple(row[0] for row in rows)
 
     def image(self, image_id: str) -> ImageRow | None:
@@ -134,9 +130,7 @@ class Index:
         rows = self._all("SELECT id, size_bytes, added_ns FROM image WHERE id = ?", image_id)
         if not rows:
             return None
-        tags = self._all(
-            "SELECT reference, tagged_ns FROM tag WHERE image_id = ? ORDER BY reference", image_id
-        )
+        tags = self._all("SELECT reference, tagged_ns FROM tag WHERE image_id = ? ORDER BY reference", image_id)
         return _image_row(rows[0], tags)
 
     def images(self) -> tuple[ImageRow, ...]:
@@ -151,9 +145,7 @@ class Index:
 
     def layers(self, image_id: str) -> tuple[LayerRow, ...]:
         """Return an image's layers, the lowest first."""
-        rows = self._all(
-            "SELECT diff_id, blob FROM image_layer WHERE image_id = ? ORDER BY position", image_id
-        )
+        rows = self._all("SELECT diff_id, blob FROM image_layer WHERE image_id = ? ORDER BY position", image_id)
         return tuple(LayerRow(*row) for row in rows)
 
     def used(self) -> tuple[frozenset[str], frozenset[str]]:

@@ -63,9 +63,7 @@ class Members:
             raise ImageError(f"digest {digest[:80]!r} is not of sha256", code="archive-unsupported")
         found = self.find(f"blobs/sha256/{hexadecimal}")
         if found is not None and found.digest != digest:
-            raise ImageError(
-                f"blob {digest} is not what it says: it is {found.digest}", code="digest-mismatch"
-            )
+            raise ImageError(f"blob {digest} is not what it says: it is {found.digest}", code="digest-mismatch")
         return found
 
     def read(self, member: Member, what: str) -> bytes:

@@ -74,9 +74,7 @@ class _Walk:
                 found += self.candidates(inner, depth=depth + 1, group=group)
             return found
         if not isinstance(shape.get("layers"), list):
-            raise ImageError(
-                "a manifest has no layers: its format is not supported", code="archive-unsupported"
-            )
+            raise ImageError("a manifest has no layers: its format is not supported", code="archive-unsupported")
         return [_Candidate(shape, _platform(descriptor), group)]
 
 
@@ -90,9 +88,7 @@ def _choose(found: Sequence[_Candidate], wanted: Platform) -> dict[str, Any]:
             fitting.append((far, candidate.manifest))
     if not fitting:
         there = ", ".join(str(candidate.platform) for candidate in found)
-        raise ImageError(
-            f"the archive holds no image for {wanted}, only for {there}", code="image-platform-missing"
-        )
+        raise ImageError(f"the archive holds no image for {wanted}, only for {there}", code="image-platform-missing")
     return min(fitting, key=lambda item: item[0])[1]
 
 
@@ -162,9 +158,7 @@ def _descriptors(index: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _check_size(descriptor: Mapping[str, Any], member: Member) -> None:
     size = descriptor.get("size")
     if size is not None and size != member.size:
-        raise ImageError(
-            f"blob {member.digest} has {member.size} bytes, not {size!r}", code="digest-mismatch"
-        )
+        raise ImageError(f"blob {member.digest} has {member.size} bytes, not {size!r}", code="digest-mismatch")
 
 
 def _mapping(shape: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -47,9 +47,7 @@ def parse_platform(text: str) -> Platform:
     """Read ``os[/arch[/variant]]`` or ``arch``. Raises ImageError."""
     parts = text.strip().lower().split("/")
     if not all(parts) or len(parts) > 3:
-        raise ImageError(
-            f"invalid platform {text!r}", code="platform-invalid", hint="for example linux/arm64"
-        )
+        raise ImageError(f"invalid platform {text!r}", code="platform-invalid", hint="for example linux/arm64")
     if len(parts) == 1:
         if parts[0] == "linux":
             return host_platform()

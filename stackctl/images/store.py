@@ -126,9 +126,7 @@ class ImageStore:
             for name in ([name.familiar for name in image.names] or [""])
         )
 
-    def import_tar(
-        self, stream: Readable, *, name: str = "", changes: Sequence[str] = (), platform: str = ""
-    ) -> str:
+    def import_tar(self, stream: Readable, *, name: str = "", changes: Sequence[str] = (), platform: str = "") -> str:
         """Add a root file system's tar, plain or compressed, as an image of one layer; return its id.
 
         ``changes`` are Dockerfile instructions. Raises ImageError.
@@ -296,10 +294,7 @@ def _reported() -> Iterator[None]:
 
 def _fits(image: ResolvedImage, platform: str) -> bool:
     config = image.config
-    return (
-        distance(parse_platform(platform), Platform(config.os, config.architecture, config.variant))
-        is not None
-    )
+    return distance(parse_platform(platform), Platform(config.os, config.architecture, config.variant)) is not None
 
 
 def _full_name(reference: str) -> str:
@@ -333,23 +328,17 @@ def _name_in_use(name: str, user: ImageUser, image_id: str) -> Conflict:
 def _check_removable(image: StoredImage, users: Sequence[ImageUser], *, force: bool) -> None:
     running = [user for user in users if user.is_running]
     if running:
-        raise _conflict(
-            image, f"image is being used by running container {running[0].container[:12]}", "cannot be"
-        )
+        raise _conflict(image, f"image is being used by running container {running[0].container[:12]}", "cannot be")
     if force:
         return
     if len(image.tags) + len(image.digests) > 1:
         raise _conflict(image, "image is referenced in multiple repositories", "must be")
     if users:
-        raise _conflict(
-            image, f"image is being used by stopped container {users[0].container[:12]}", "must be"
-        )
+        raise _conflict(image, f"image is being used by stopped container {users[0].container[:12]}", "must be")
 
 
 def _conflict(image: StoredImage, why: str, verb: str) -> Conflict:
-    return Conflict(
-        f"conflict: unable to delete {_short(image.id)} ({verb} forced) - {why}", code="image-in-use"
-    )
+    return Conflict(f"conflict: unable to delete {_short(image.id)} ({verb} forced) - {why}", code="image-in-use")
 
 
 def _short(image_id: str) -> str:

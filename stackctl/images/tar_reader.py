@@ -224,9 +224,7 @@ class TarReader:
     def _begin(self, stored: int, entry: TarEntry) -> None:
         self._total += stored
         if stored < 0 or stored > MAX_TAR_BYTES or entry.size > MAX_TAR_BYTES or self._total > MAX_TAR_BYTES:
-            raise ImageError(
-                f"{self._source.what} is larger than {MAX_TAR_BYTES} bytes", code="image-too-large"
-            )
+            raise ImageError(f"{self._source.what} is larger than {MAX_TAR_BYTES} bytes", code="image-too-large")
         if entry.parts is not None:
             sparse.check(entry.parts, size=entry.size, stored=stored)
         if len(entry.name) > MAX_NAME_BYTES or len(entry.link) > MAX_NAME_BYTES:

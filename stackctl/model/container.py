@@ -131,7 +131,10 @@ Networking: TypeAlias = JoinNetworks | HostNetwork | NoNetwork | ShareNetwork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Resource limits; 0 or "" means unlimited or unset. ``memory_swap_bytes`` is memory plus swap, -1 for unlimited."""
+    """Resource limits; 0 or "" means unlimited or unset.
+
+    ``memory_swap_bytes`` is memory plus swap, -1 for unlimited.
+    """
 
     nano_cpus: int = 0
     cpu_shares: int = 0
@@ -234,6 +237,4 @@ class ContainerSpec:
     ipc_mode: Literal["", "host"] = ""
     oom_score_adj: int = 0
     log: LogPolicy = field(default_factory=LogPolicy)
-    origin: Mapping[str, SourceRange] = field(
-        default_factory=lambda: MappingProxyType({}), compare=False, hash=False
-    )
+    origin: Mapping[str, SourceRange] = field(default_factory=lambda: MappingProxyType({}), compare=False, hash=False)

@@ -123,9 +123,7 @@ def _network_kept(wanted: Desired, key: ResourceKey, name: str) -> Diagnostic:
     )
 
 
-def _volume_changes(
-    wanted: Desired, observed: Observed
-) -> tuple[dict[ResourceKey, Change], list[Diagnostic]]:
+def _volume_changes(wanted: Desired, observed: Observed) -> tuple[dict[ResourceKey, Change], list[Diagnostic]]:
     there = {volume.name: volume for volume in observed.volumes}
     found: dict[ResourceKey, Change] = {}
     warnings: list[Diagnostic] = []
@@ -138,9 +136,7 @@ def _volume_changes(
         found[key] = Change(key, "keep" if existing else "create", spec.name)
         if existing is not None:
             differs = existing.spec is not None and existing.spec.options != spec.options
-            warning = ownership.volume_warning(
-                wanted.stack, key.name, spec.name, existing.labels, differs=differs
-            )
+            warning = ownership.volume_warning(wanted.stack, key.name, spec.name, existing.labels, differs=differs)
             warnings += [warning] if warning else []
     return found, warnings
 

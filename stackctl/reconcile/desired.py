@@ -65,30 +65,23 @@ def resource_names(stack: Stack) -> ResourceNames:
     return ResourceNames(containers, networks, tuple(volume.name for volume in stack.volumes.values()))
 
 
-def desired(
-    stack: Stack, images: Mapping[str, ResolvedImage], contents: Mapping[str, str], *, version: str
-) -> Desired:
+def desired(stack: Stack, images: Mapping[str, ResolvedImage], contents: Mapping[str, str], *, version: str) -> Desired:
     """Decide everything that should exist.
 
     ``images`` is keyed by service; ``contents`` maps ``config/KEY`` and ``secret/KEY`` to fingerprints;
     ``version`` goes into the labels.
     """
     common = {
-        name: service_spec(stack, service, images[name], contents, version)
-        for name, service in stack.services.items()
+        name: service_spec(stack, service, images[name], contents, version) for name, service in stack.services.items()
     }
     networks = {
-        ResourceKey("network", key): _label_network(stack, key, spec, version)
-        for key, spec in stack.networks.items()
+        ResourceKey("network", key): _label_network(stack, key, spec, version) for key, spec in stack.networks.items()
     }
     volumes = {
-        ResourceKey("volume", key): _label_volume(stack, key, spec, version)
-        for key, spec in stack.volumes.items()
+        ResourceKey("volume", key): _label_volume(stack, key, spec, version) for key, spec in stack.volumes.items()
     }
     numbers = {name: tuple(range(1, service.replicas + 1)) for name, service in stack.services.items()}
-    bare = Desired(
-        stack, MappingProxyType(common), {}, MappingProxyType(networks), MappingProxyType(volumes), version
-    )
+    bare = Desired(stack, MappingProxyType(common), {}, MappingProxyType(networks), MappingProxyType(volumes), version)
     return with_numbers(bare, numbers)
 
 

@@ -58,9 +58,7 @@ def _image_reasons(wanted: ContainerSpec, existing: ContainerSpec) -> list[Reaso
     if wanted.image_ref != existing.image_ref:
         return [Reason("image", existing.image_ref, wanted.image_ref, where)]
     if wanted.image_id != existing.image_id:
-        return [
-            Reason(f"image {wanted.image_ref}", _short(existing.image_id), _short(wanted.image_id), where)
-        ]
+        return [Reason(f"image {wanted.image_ref}", _short(existing.image_id), _short(wanted.image_id), where)]
     return []
 
 

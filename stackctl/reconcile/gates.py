@@ -71,7 +71,7 @@ class Gates:
 
     def final(self, need: Need) -> None:
         """Have the plan end only when the condition holds."""
-        if (need.service, need.condition) not in self._awaits and self._names.get(need.service):
+        if self._names.get(need.service):
             self._await(need, "asked for by --wait")
 
     def _gate(self, need: Need) -> frozenset[int]:

@@ -120,9 +120,7 @@ def _with_live_numbers(
         count = service.replicas
         kept = sorted(numbers)
         if len(numbers) > count:
-            obsolete = {
-                number for number in numbers if _is_obsolete(desired, name, number, claims, traits)
-            }
+            obsolete = {number for number in numbers if _is_obsolete(desired, name, number, claims, traits)}
             kept = sorted(numbers, key=lambda number: (number in obsolete, number))[:count]
         free = (number for number in range(1, count + 1) if number not in kept)
         chosen[name] = tuple(sorted([*kept, *(next(free) for _ in range(count - len(kept)))]))

@@ -79,9 +79,7 @@ def volume_warning(
     )
 
 
-def check_names(
-    observed: Observed, matched: Matched, keys: Collection[ResourceKey], going: Collection[str]
-) -> None:
+def check_names(observed: Observed, matched: Matched, keys: Collection[ResourceKey], going: Collection[str]) -> None:
     """Raise PlanError when a wanted container name stays with another container.
 
     ``keys`` are the containers the plan is about, ``going`` the names of those it removes.
@@ -129,9 +127,7 @@ def _name_wanted_twice(stack: Stack, first: ResourceKey, second: ResourceKey, na
     )
 
 
-def _name_taken(
-    stack: Stack, key: ResourceKey, name: str, holder: ObservedContainer, *, is_foreign: bool
-) -> PlanError:
+def _name_taken(stack: Stack, key: ResourceKey, name: str, holder: ObservedContainer, *, is_foreign: bool) -> PlanError:
     whose, hint = _holder(stack, holder, is_foreign=is_foreign)
     diagnostic = Diagnostic(
         severity="error",

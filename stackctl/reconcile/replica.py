@@ -171,9 +171,7 @@ def _env(service: Service, config: ImageConfig) -> tuple[str, ...]:
 
 
 def _mounts(service: Service, config: ImageConfig, contents: Mapping[str, str]) -> tuple[Mount, ...]:
-    found = [
-        _content(mount, contents) if isinstance(mount, ContentUse) else mount for mount in service.mounts
-    ]
+    found = [_content(mount, contents) if isinstance(mount, ContentUse) else mount for mount in service.mounts]
     taken = {mount.target.rstrip("/") for mount in found}
     for target in config.volumes:
         if target.rstrip("/") not in taken:
@@ -219,9 +217,7 @@ def _health(written: HealthCheckOverride | None, image: HealthCheck | None) -> H
     merged = image
     if written is not None:
         base = image or HealthCheck(test=())
-        given = {
-            name: value for name in _HEALTH_FIELDS if (value := getattr(written, name)) not in (None, ())
-        }
+        given = {name: value for name in _HEALTH_FIELDS if (value := getattr(written, name)) not in (None, ())}
         merged = replace(base, **given)
     is_on = merged is not None and merged.test and merged.test[0] != "NONE"
     return merged if is_on else None

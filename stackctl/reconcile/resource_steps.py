@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from stackctl.model.container import VolumeMount
+from collections.abc import Iterator
+
+from stackctl.diagnostics import SourceRange
+from stackctl.model.container import ContainerSpec, VolumeMount
 from stackctl.model.key import ResourceKey
 from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.reconcile.action import (
@@ -36,14 +39,15 @@ class ResourceSteps:
         matched: Matched,
         changes: Changes,
         policy: Policy,
-        users: frozenset[str],
+        oneoff_of: str,
     ) -> None:
         self._steps = steps
         self._observed = observed
         self._matched = matched
         self._changes = changes
         self._policy = policy
-        self._users = users
+        self._oneoff_of = oneoff_of
+        self._removed: set[str] = set()  # ids
         self._freed: dict[str, int] = {}  # container name -> step after which nobody has it
         self._detached: dict[str, set[int]] = {}  # network -> steps that take containers off it
         self._made: dict[tuple[str, str], int] = {}  # (kind, real name) -> step that makes it
@@ -63,7 +67,7 @@ class ResourceSteps:
 
     def is_removed(self, container: ObservedContainer) -> bool:
         """Whether a step removes the container already."""
-        return container.name in self._freed
+        return container.id in self._removed
 
     def under(self, key: ResourceKey) -> set[int]:
         """Return the steps that make what the container needs in order to exist: networks, volumes, its name."""
@@ -72,9 +76,7 @@ class ResourceSteps:
         wanted += [("volume", mount.volume) for mount in spec.mounts if isinstance(mount, VolumeMount)]
         return {self._made[thing] for thing in wanted if thing in self._made} | self.freed(spec.name)
 
-    def remove(
-        self, container: ObservedContainer, because: str, *, disruption: Disruption = "replace"
-    ) -> int:
+    def remove(self, container: ObservedContainer, because: str, *, disruption: Disruption = "replace") -> int:
         """Add the steps that stop and remove a container; return the last."""
         after: set[int] = set()
         if container.state in RUNNING:
@@ -82,6 +84,7 @@ class ResourceSteps:
             after = {self._steps.add(stop, because=because, disruption=disruption)}
         remove = RemoveContainer(container.name, container.id)
         step = self._steps.add(remove, after=after, because=because, disruption=disruption)
+        self._removed.add(container.id)
         self._freed[container.name] = step
         for name in networks_of(container.spec) if container.spec is not None else []:
             self._detached.setdefault(name, set()).add(step)
@@ -115,13 +118,11 @@ class ResourceSteps:
             because = "left over from an interrupted replacement"
             if not is_temporary(existing.name):
                 because = "container_name changed"
-            step = self._steps.add(
-                RenameContainer(existing.name, name), after=self.freed(name), because=because
-            )
+            step = self._steps.add(RenameContainer(existing.name, name), after=self.freed(name), because=because)
             self.renamed[key] = self._freed[existing.name] = step
 
     def _networks(self) -> None:
-        used = self._used_networks()
+        used = {name for spec in self._users() for name in networks_of(spec)}
         for key, change in sorted(self._changes.networks.items()):
             spec = self._matched.wanted.networks[key]
             if spec.name not in used or change.kind == "keep":
@@ -132,7 +133,8 @@ class ResourceSteps:
             if change.kind == "replace":
                 because = change.because
                 after = {self._remove_network(spec.name, change)}
-            made = self._steps.add(CreateNetwork(spec), after=after, because=because, source=change.source)
+            source = change.source or self._line(key)
+            made = self._steps.add(CreateNetwork(spec), after=after, because=because, source=source)
             self._made["network", spec.name] = made
 
     def _remove_network(self, name: str, change: Change) -> int:
@@ -150,26 +152,22 @@ class ResourceSteps:
             source=change.source,
         )
 
-    def _used_networks(self) -> set[str]:
-        used: set[str] = set()
-        for key, container in self._matched.wanted.containers.items():
-            if key.name in self._users:
-                used.update(networks_of(container.spec))
-        for name in self._users:
-            # A one-off of a service without replicas needs its networks as well.
-            used.update(networks_of(self._matched.wanted.common[name]))
-        return used
-
     def _volumes(self) -> None:
-        used: set[str] = set()
-        for key, container in self._matched.wanted.containers.items():
-            if key.name in self._users:
-                used |= {m.volume for m in container.spec.mounts if isinstance(m, VolumeMount)}
-        for name in self._users:
-            mounts = self._matched.wanted.common[name].mounts
-            used |= {mount.volume for mount in mounts if isinstance(mount, VolumeMount)}
+        used = {mount.volume for spec in self._users() for mount in spec.mounts if isinstance(mount, VolumeMount)}
         for key, change in sorted(self._changes.volumes.items()):
             volume = self._matched.wanted.volumes[key]
             if change.kind == "create" and volume.name in used:
-                self._made["volume", volume.name] = self._steps.add(CreateVolume(volume), because="is missing")
+                step = self._steps.add(CreateVolume(volume), because="is missing", source=self._line(key))
+                self._made["volume", volume.name] = step
                 self.changed.append(change)
+
+    def _line(self, key: ResourceKey) -> SourceRange | None:
+        return self._matched.wanted.stack.positions.get((f"{key.kind}s", key.name))
+
+    def _users(self) -> Iterator[ContainerSpec]:
+        """Yield all that the plan is about, and what a one-off has in common with its service's replicas."""
+        for key, container in self._matched.wanted.containers.items():
+            if key.name in self._changes.services:
+                yield container.spec
+        if self._oneoff_of:
+            yield self._matched.wanted.common[self._oneoff_of]

@@ -42,9 +42,7 @@ def plan_up(desired: Desired, observed: Observed, policy: Policy, traits: Traits
     return _UpPlanner(observed, matched, changes, policy, traits, order).plan()
 
 
-def plan_dependencies(
-    desired: Desired, observed: Observed, service: str, policy: Policy, traits: Traits
-) -> Plan:
+def plan_dependencies(desired: Desired, observed: Observed, service: str, policy: Policy, traits: Traits) -> Plan:
     """Return the plan that makes what a one-off of ``service`` needs: networks, volumes and dependencies."""
     order = graph.service_order(desired.stack)
     edges = graph.edges_of(desired.stack)
@@ -97,8 +95,7 @@ class _UpPlanner:
         }
         timeout_s = policy.wait_timeout_s if policy.wait else 0.0
         self._gates = Gates(self._steps, names, self._holds_already, timeout_s=timeout_s)
-        users = changes.services | ({oneoff_of} if oneoff_of else set())
-        self._under = ResourceSteps(self._steps, observed, matched, changes, policy, frozenset(users))
+        self._under = ResourceSteps(self._steps, observed, matched, changes, policy, oneoff_of)
 
     def plan(self) -> Plan:
         """Return the whole plan; before a one-off it also waits for what its service would wait for."""
@@ -165,9 +162,7 @@ class _UpPlanner:
 
     def _create(self, key: ResourceKey, because: str, after: set[int]) -> set[int]:
         spec = self._wanted.containers[key].spec
-        created = self._steps.add(
-            CreateContainer(spec), after=after, because=because, source=spec.origin.get("")
-        )
+        created = self._steps.add(CreateContainer(spec), after=after, because=because, source=spec.origin.get(""))
         return self._start(key, "", {created}, because)
 
     def _update(self, key: ResourceKey, existing: ObservedContainer, change: Change) -> set[int]:
@@ -177,14 +172,10 @@ class _UpPlanner:
         if before is None or (before.limits == spec.limits and before.restart == spec.restart):
             return after
         action = UpdateContainer(spec.name, existing.id, spec.limits, spec.restart)
-        step = self._steps.add(
-            action, after=after, because=change.because, disruption="live", source=change.source
-        )
+        step = self._steps.add(action, after=after, because=change.because, disruption="live", source=change.source)
         return {step}
 
-    def _restart(
-        self, key: ResourceKey, existing: ObservedContainer, change: Change, after: set[int]
-    ) -> set[int]:
+    def _restart(self, key: ResourceKey, existing: ObservedContainer, change: Change, after: set[int]) -> set[int]:
         # Order: not before what it depends on is back, so that the gap is short, and there is none if it fails.
         edges = self._edges(key)
         name = self._wanted.containers[key].spec.name
@@ -221,23 +212,17 @@ class _UpPlanner:
             because=because,
             disruption="replace",
         )
-        renamed = self._steps.add(
-            RenameContainer(temporary, spec.name), after={removed}, because="replacement"
-        )
+        renamed = self._steps.add(RenameContainer(temporary, spec.name), after={removed}, because="replacement")
         return self._start(key, "", {renamed}, "replacement")
 
-    def _stop_replaced(
-        self, key: ResourceKey, existing: ObservedContainer, created: int, because: str
-    ) -> set[int]:
+    def _stop_replaced(self, key: ResourceKey, existing: ObservedContainer, created: int, because: str) -> set[int]:
         if existing.state not in RUNNING:
             return {created}
         # Order: not before what the replacement waits for is there, so that the gap is short.
         edges = Edges() if self._policy.no_start else self._edges(key)
         stop = StopContainer(existing.name, existing.id, grace_of(existing, self._policy))
         after = {created} | edges.hard
-        return {
-            self._steps.add(stop, after=after, soft_after=edges.soft, because=because, disruption="replace")
-        }
+        return {self._steps.add(stop, after=after, soft_after=edges.soft, because=because, disruption="replace")}
 
     def _start(self, key: ResourceKey, expect_id: str, after: set[int], because: str) -> set[int]:
         if self._policy.no_start:
@@ -295,13 +280,9 @@ class _UpPlanner:
         }
         for service in self._order:
             if service in self._changes.services:
-                condition: Condition = (
-                    "service_completed_successfully" if service in completed else "service_healthy"
-                )
+                condition: Condition = "service_completed_successfully" if service in completed else "service_healthy"
                 spec = self._wanted.common[service]
-                self._gates.final(
-                    Need(service, condition, True, spec.origin.get("health"), origin=spec.origin)
-                )
+                self._gates.final(Need(service, condition, True, spec.origin.get("health"), origin=spec.origin))
 
 
 def holds(container: ObservedContainer, condition: Condition) -> bool:

@@ -45,9 +45,7 @@ def adopt_all(world: World, boot: str) -> None:
         remove.empty_trash_soon(world)
 
 
-def _adopt(
-    world: World, container_id: str, row: Row | None, boot: str, kept: dict[str, int]
-) -> Container | None:
+def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: dict[str, int]) -> Container | None:
     """Take one container in; return it when it died in this boot while nobody watched."""
     container = _read(world, container_id, row)
     if container is None:
@@ -56,7 +54,7 @@ def _adopt(
         world.store.delete(container_id)
         return None
     world.add(container)
-    if row is not None and row.boot == boot and container.facts.pid and _reopen(world, container):
+    if row is not None and row.boot == boot and container.facts.pid and _reopen(container):
         _take_output(world, container, kept)
         container.phase = "running"
         exits.watch(world, container)
@@ -81,7 +79,7 @@ def _read(world: World, container_id: str, row: Row | None) -> Container | None:
     return Container(container_id, spec, root, row.phase if row else "exited", facts, revision)
 
 
-def _reopen(world: World, container: Container) -> bool:
+def _reopen(container: Container) -> bool:
     """Open the first process anew, if it is still the one we knew."""
     try:
         pidfd = os.pidfd_open(container.facts.pid)
@@ -133,5 +131,3 @@ def _settle(world: World, container: Container, is_same_boot: bool) -> None:
         container.logs.mark_ended()
         container.logs = None
     world.save(container)
-
-

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _OUTPUT_BYTES: Final = 4096
 _KEPT_RESULTS: Final = 5
 _TIMED_OUT: Final = -1
+_FIRST_PAUSE_S: Final = 0.1
 
 
 def has_check(check: HealthCheck | None) -> bool:
@@ -62,6 +63,7 @@ class _Prober:
         self._output = b""
         self._started_ns = 0
         self._timed_out = False
+        self._eager_pause_s = _FIRST_PAUSE_S
 
     def probe(self) -> None:
         """Run one probe now, and plan the next when it has ended."""
@@ -91,9 +93,7 @@ class _Prober:
         if entered is None:
             self._finish(_TIMED_OUT, str(error))
             return
-        self._container.probe_timer = self._world.loop.call_later(
-            self._check.timeout_s, lambda: self._kill(entered)
-        )
+        self._container.probe_timer = self._world.loop.call_later(self._check.timeout_s, lambda: self._kill(entered))
 
     def _kill(self, entered: Entered) -> None:
         self._timed_out = True
@@ -146,7 +146,7 @@ class _Prober:
         if passed:
             facts.health, facts.health_failures = "healthy", 0
             return
-        if facts.health == "starting" and self._in_start_period():
+        if facts.health == "starting" and (self._in_start_period() or self._is_eager()):
             return
         facts.health_failures += 1
         if facts.health_failures >= max(1, self._check.retries):
@@ -155,9 +155,18 @@ class _Prober:
     def _in_start_period(self) -> bool:
         return time.time_ns() - self._container.facts.started_ns < self._check.start_period_s * 1e9
 
+    def _is_eager(self) -> bool:
+        """Whether this is one of the probes before the first regular one: they can only bring good news."""
+        elapsed_s = (time.time_ns() - self._container.facts.started_ns) / 1e9
+        return elapsed_s < self._check.interval_s
+
     def _pause_s(self) -> float:
-        is_starting = self._container.facts.health == "starting" and self._in_start_period()
-        return min(self._check.start_interval_s, self._check.interval_s) if is_starting else self._check.interval_s
+        if self._container.facts.health == "starting" and self._is_eager():
+            pause, self._eager_pause_s = self._eager_pause_s, self._eager_pause_s * 2
+            return min(pause, self._check.interval_s)
+        if self._container.facts.health == "starting" and self._in_start_period():
+            return min(self._check.start_interval_s, self._check.interval_s)
+        return self._check.interval_s
 
 
 def _argv(check: HealthCheck) -> tuple[str, ...]:

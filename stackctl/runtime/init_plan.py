@@ -230,9 +230,7 @@ def _bind(container: Container, mount: BindMount) -> Bind:
 def _volume(container: Container, mount: VolumeMount, volumes: VolumeStore) -> Bind:
     volume = volumes.find(mount.volume)
     if volume is None:
-        raise ContainerError(
-            f"container {container.name}: no such volume: {mount.volume}", code="volume-missing"
-        )
+        raise ContainerError(f"container {container.name}: no such volume: {mount.volume}", code="volume-missing")
     source = volume.mountpoint
     if mount.subpath:
         source = os.path.normpath(f"{source}/{mount.subpath}")

@@ -37,8 +37,8 @@ class KeptDescriptors:
                 break
             if fds:
                 found[name.decode()] = fds[0]
-        for name, fd in found.items():
-            self.keep(name, fd)
+        for kept_name, fd in found.items():
+            self.keep(kept_name, fd)
         return found
 
     def keep(self, name: str, fd: int) -> None:

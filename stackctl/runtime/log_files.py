@@ -2,7 +2,8 @@
 
 ``N.log`` holds the bytes of both streams in the order they were read; ``N.idx`` one 17-byte record
 ``<QBQ`` for each piece: nanoseconds since the epoch, stream (1 stdout, 2 stderr), offset just past its
-last byte; it is written after the piece. N counts up at every rotation. The file ``ended`` stands there while no process can write more.
+last byte; it is written after the piece. N counts up at every rotation. The file ``ended`` stands there while no
+process can write more.
 Against JSON lines this costs a thirtieth of the time and half of the disk.
 """
 

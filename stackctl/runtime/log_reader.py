@@ -76,6 +76,7 @@ class LogReader:
                 self._records += 1
                 yield from _pieces(log, time_ns, stream, start, end)
 
+
 def _pieces(log: int, time_ns: int, stream: int, start: int, end: int) -> Iterator[Chunk]:
     while start < end:
         data = os.pread(log, min(_READ_BYTES, end - start), start)
@@ -125,4 +126,3 @@ def last_lines(chunks: Iterator[Chunk], count: int) -> Iterator[Chunk]:
             while lines > count or (lines == count and not piece.endswith(b"\n")):
                 lines -= kept.popleft().data.endswith(b"\n")
     yield from kept
-

@@ -86,8 +86,9 @@ def failure(report: bytes, what: str, argv0: str) -> ContainerError:
         return ContainerError(f"{what}: {detail or os.strerror(number)}", code="user-not-found")
     reason = os.strerror(number) if number else "failed"
     subject = f" {detail}" if detail else ""
-    return ContainerError(f"{what}: {name}:{subject}: {reason}" if number else f"{what}: {name}:{subject}",
-                          code="container-start")
+    return ContainerError(
+        f"{what}: {name}:{subject}: {reason}" if number else f"{what}: {name}:{subject}", code="container-start"
+    )
 
 
 def _exec_failure(number: int, what: str, argv0: str) -> ContainerError:
@@ -113,5 +114,3 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-
-

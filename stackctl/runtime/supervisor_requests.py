@@ -69,23 +69,27 @@ def _report_to(reply: Reply, result: Callable[[], Message] = dict) -> Callable[[
 
 def _status(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     running = sum(1 for container in world.containers.values() if container.is_running)
-    reply.ok({
-        "pid": os.getpid(),
-        "running": running,
-        "total": len(world.containers),
-        "notices": world.networks.notices() + world.cgroups.notices(),
-    })
+    reply.ok(
+        {
+            "pid": os.getpid(),
+            "running": running,
+            "total": len(world.containers),
+            "notices": world.networks.notices() + world.cgroups.notices(),
+        }
+    )
 
 
 def _list(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    reply.ok({
-        "containers": [facts_of(container) for container in world.containers.values()],
-        "networks": [world.networks.describe(network) for network in world.networks.all()],
-        "volumes": [
-            {"spec": codec.encode(v.spec), "mountpoint": v.mountpoint, "created_ns": v.created_ns}
-            for v in world.volumes.all()
-        ],
-    })
+    reply.ok(
+        {
+            "containers": [facts_of(container) for container in world.containers.values()],
+            "networks": [world.networks.describe(network) for network in world.networks.all()],
+            "volumes": [
+                {"spec": codec.encode(v.spec), "mountpoint": v.mountpoint, "created_ns": v.created_ns}
+                for v in world.volumes.all()
+            ],
+        }
+    )
 
 
 def _create(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:

@@ -83,8 +83,11 @@ def _check(spec: VolumeSpec) -> None:
     if not spec.name or "/" in spec.name or spec.name.startswith(".") or len(spec.name) > 255:
         raise Conflict(f"invalid volume name: {spec.name!r}", code="invalid-name")
     if spec.driver not in ("", "local"):
-        raise EngineError(f"volume {spec.name}: driver {spec.driver!r} is not available", code="volume-driver",
-                          hint="only the driver local is built in")
+        raise EngineError(
+            f"volume {spec.name}: driver {spec.driver!r} is not available",
+            code="volume-driver",
+            hint="only the driver local is built in",
+        )
     options = dict(spec.options)
     if options and not (options.get("device", "").startswith("/") and "bind" in options.get("o", "").split(",")):
         raise EngineError(

@@ -155,11 +155,7 @@ def _healthcheck(node: Node, context: Context, path: Path) -> Node:
         path,
     )
     test = found.entries.get("test") if isinstance(found, Mapping) else None
-    if (
-        isinstance(test, Sequence)
-        and test.items
-        and text_of(test.items[0]) not in ("NONE", "CMD", "CMD-SHELL")
-    ):
+    if isinstance(test, Sequence) and test.items and text_of(test.items[0]) not in ("NONE", "CMD", "CMD-SHELL"):
         bad_value(
             context,
             (*path, "test"),
@@ -196,7 +192,7 @@ def _provider_options(node: Node, context: Context, path: Path) -> Node:
     return values_of(option)(node, context, path)
 
 
-def _external(node: Node, context: Context, path: Path) -> Node:
+def _external(node: Node, context: Context, _path: Path) -> Node:
     """``external: {name: x}`` to ``external: true`` and ``name: x``."""
     if not isinstance(node, Mapping):
         return node

@@ -42,9 +42,7 @@ def check(
 
 
 class _Checks:
-    def __init__(
-        self, tree: dict[str, Json], places: Places, problems: Problems, disabled: frozenset[str]
-    ) -> None:
+    def __init__(self, tree: dict[str, Json], places: Places, problems: Problems, disabled: frozenset[str]) -> None:
         self.services = as_dict(tree.get("services"))
         self._tree = tree
         self._places = places
@@ -70,9 +68,7 @@ class _Checks:
         self._replicas(name, path, service)
         self._agreement(path, service)
 
-    def _unknown(
-        self, kind: str, name: str, path: Path, known: Iterable[str], *, by_key: bool = False
-    ) -> None:
+    def _unknown(self, kind: str, name: str, path: Path, known: Iterable[str], *, by_key: bool = False) -> None:
         if not self.is_complete:
             return
         known = list(known)
@@ -245,9 +241,7 @@ class _Checks:
                 "conflicting-keys",
                 "Keys exclude each other",
                 self._places.of_value((*path, "container_name")),
-                self._places.of_value(
-                    (*path, *(("scale",) if scale is not None else ("deploy", "replicas")))
-                ),
+                self._places.of_value((*path, *(("scale",) if scale is not None else ("deploy", "replicas")))),
                 detail=f"`{name}` has {count} containers, which cannot all have the name of `container_name`.",
                 hint="remove `container_name`",
             )
@@ -325,15 +319,9 @@ class _Checks:
             ways = [key for key in ("file", "content", "environment") if key in resource]
             if resource.get("external") is True or "driver" in resource:
                 continue
-            choices = (
-                "`file` or `environment`" if section == "secrets" else "`file`, `content` or `environment`"
-            )
+            choices = "`file` or `environment`" if section == "secrets" else "`file`, `content` or `environment`"
             if len(ways) != 1:
-                what = (
-                    "says nowhere what it contains"
-                    if not ways
-                    else f"has more than one source: {listing(ways)}"
-                )
+                what = "says nowhere what it contains" if not ways else f"has more than one source: {listing(ways)}"
                 self._problems.error(
                     "bad-content",
                     f"{section[:-1].capitalize()} needs one source",

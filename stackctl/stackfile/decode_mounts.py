@@ -121,9 +121,7 @@ class MountDecoder:
 
     def _check_target(self, mount: ServiceMount) -> None:
         if not mount.target.startswith("/") or mount.target == "/" or "\0" in mount.target:
-            self._complain(
-                self._path, f"mounts something at `{mount.target}`, which is no path inside a container"
-            )
+            self._complain(self._path, f"mounts something at `{mount.target}`, which is no path inside a container")
 
     def _complain(self, path: Path, why: str) -> None:
         self._problems.error(

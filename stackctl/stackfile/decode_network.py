@@ -39,9 +39,7 @@ def _check_pool(pool: dict[str, Json], path: Path, places: Places, problems: Pro
         try:
             network = ipaddress.ip_network(subnet, strict=False)
         except ValueError:
-            _complain(
-                (*path, "subnet"), "must be addresses in CIDR form, such as `172.28.0.0/16`", places, problems
-            )
+            _complain((*path, "subnet"), "must be addresses in CIDR form, such as `172.28.0.0/16`", places, problems)
             return
     for key in ("ip_range", "gateway"):
         text = as_text(pool.get(key))
@@ -89,12 +87,9 @@ def networking(
     if mode.startswith("service:"):
         return ShareServiceNetwork(mode.removeprefix("service:"))
     used = {key: as_dict(value) for key, value in as_dict(entry.get("networks")).items()}
-    order = sorted(
-        used, key=lambda key: (-_rank(used[key], "gw_priority"), -_rank(used[key], "priority"), key)
-    )
+    order = sorted(used, key=lambda key: (-_rank(used[key], "gw_priority"), -_rank(used[key], "priority"), key))
     found = [
-        _attachment(used[key], real_names.get(key, key), (*path, "networks", key), problems, places)
-        for key in order
+        _attachment(used[key], real_names.get(key, key), (*path, "networks", key), problems, places) for key in order
     ]
     mac_address = as_text(entry.get("mac_address"))
     if mac_address and found and not found[0].mac_address:
@@ -107,9 +102,7 @@ def _rank(entry: dict[str, Json], key: str) -> float:
     return float(value) if isinstance(value, int | float) and abs(value) < 1e18 else 0.0
 
 
-def _attachment(
-    entry: dict[str, Json], network: str, path: Path, problems: Problems, places: Places
-) -> Attachment:
+def _attachment(entry: dict[str, Json], network: str, path: Path, problems: Problems, places: Places) -> Attachment:
     address = as_text(entry.get("ipv4_address"))
     if ":" in address:
         _complain((*path, "ipv4_address"), f"must be an IPv4 address, not `{address}`", places, problems)
@@ -164,9 +157,7 @@ def link_aliases(services: dict[str, Service], trees: dict[str, dict[str, Json]]
             if not alias or other is None or not isinstance(other.networking, JoinNetworks):
                 continue
             attachments = tuple(
-                replace(at, aliases=(*at.aliases, alias))
-                if at.network in ours and alias not in at.aliases
-                else at
+                replace(at, aliases=(*at.aliases, alias)) if at.network in ours and alias not in at.aliases else at
                 for at in other.networking.attachments
             )
             found[target] = replace(other, networking=JoinNetworks(attachments))

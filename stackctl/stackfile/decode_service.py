@@ -49,18 +49,14 @@ class Names(NamedTuple):
     bridge: str
 
 
-def service(
-    name: str, entry: dict[str, Json], names: Names, *, places: Places, problems: Problems
-) -> Service:
+def service(name: str, entry: dict[str, Json], names: Names, *, places: Places, problems: Problems) -> Service:
     """Return the service; values the schema lets pass but that cannot be are reported."""
     decoder = _Decoder(name, entry, names, places, problems)
     return decoder.service()
 
 
 class _Decoder:
-    def __init__(
-        self, name: str, entry: dict[str, Json], names: Names, places: Places, problems: Problems
-    ) -> None:
+    def __init__(self, name: str, entry: dict[str, Json], names: Names, places: Places, problems: Problems) -> None:
         self._name = name
         self._entry = entry
         self._names = names
@@ -216,9 +212,7 @@ class _Decoder:
         size_text, count_text = as_text(options.get("max-size")), as_text(options.get("max-file"))
         size = parse_bytes(size_text) if size_text else default.max_bytes
         if size is None or size == 0 or size < -1:
-            self._complain(
-                ("logging", "options", "max-size"), f"must be a size, such as `10m`, not `{size_text}`"
-            )
+            self._complain(("logging", "options", "max-size"), f"must be a size, such as `10m`, not `{size_text}`")
             return default
         if count_text and not (count_text.isascii() and count_text.isdecimal() and 1 <= len(count_text) < 6):
             self._complain(("logging", "options", "max-file"), f"must be a number, not `{count_text}`")
@@ -230,9 +224,7 @@ class _Decoder:
 
 def _environment(value: Json) -> tuple[tuple[str, str | None], ...]:
     entries = as_dict(value)
-    return tuple(
-        (key, as_text(entries[key]) if entries[key] is not None else None) for key in sorted(entries)
-    )
+    return tuple((key, as_text(entries[key]) if entries[key] is not None else None) for key in sorted(entries))
 
 
 def _condition(value: Json) -> Condition:

@@ -179,9 +179,7 @@ def _default_env(folder: str, workshop: Workshop, environment: Mapping[str, str]
     return _read_env_files((_shown(path, workshop.sources.cwd),), workshop, environment)
 
 
-def _read_env_files(
-    files: tuple[str, ...], workshop: Workshop, environment: Mapping[str, str]
-) -> dict[str, str]:
+def _read_env_files(files: tuple[str, ...], workshop: Workshop, environment: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
         text = workshop.read_text(file)

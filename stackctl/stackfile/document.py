@@ -126,9 +126,7 @@ def _check_depth(value: object, depth: int) -> None:
             _check_depth(item, depth + 1)
 
 
-def _positions_to_wire(
-    value: Json, path: Path, positions: Mapping[Path, SourceRange], files: dict[str, int]
-) -> Any:
+def _positions_to_wire(value: Json, path: Path, positions: Mapping[Path, SourceRange], files: dict[str, int]) -> Any:
     """Mirror the tree: each node is ``place``, or ``[place, children]``; a place is 0 when unknown."""
     found = positions.get(path)
     place: Any = 0
@@ -136,9 +134,7 @@ def _positions_to_wire(
         number = files.setdefault(found.file, len(files))
         place = [number, found.line, found.column, found.end_column]
     if isinstance(value, dict):
-        inner = {
-            key: _positions_to_wire(entry, (*path, key), positions, files) for key, entry in value.items()
-        }
+        inner = {key: _positions_to_wire(entry, (*path, key), positions, files) for key, entry in value.items()}
         return [place, inner]
     if isinstance(value, list):
         items = [_positions_to_wire(item, (*path, at), positions, files) for at, item in enumerate(value)]
@@ -146,9 +142,7 @@ def _positions_to_wire(
     return place
 
 
-def _positions_from_wire(
-    json: object, path: Path, files: tuple[str, ...], positions: dict[Path, SourceRange]
-) -> None:
+def _positions_from_wire(json: object, path: Path, files: tuple[str, ...], positions: dict[Path, SourceRange]) -> None:
     """Read what is well formed; the rest is only explanation, and is passed over."""
     if not isinstance(json, list) or len(path) > _MAX_DEPTH:
         return

@@ -141,9 +141,7 @@ class _Reader:
         end = start + 1
         while True:
             if end >= len(self._text):
-                self._fail(
-                    self._mark(start, 1), "The quoted value that starts here never ends.", "close the quote"
-                )
+                self._fail(self._mark(start, 1), "The quoted value that starts here never ends.", "close the quote")
             if self._text[end] == "\\":
                 end += 2
                 continue

@@ -52,9 +52,7 @@ def _resolve_environment(service: Mapping, workshop: Workshop, environment: Envi
     return with_entry(without(service, ["env_file"]), "environment", Mapping(entries, keys, mark))
 
 
-def _read_env_file(
-    item: Node, workshop: Workshop, environment: Environment, known: dict[str, Node]
-) -> dict[str, str]:
+def _read_env_file(item: Node, workshop: Workshop, environment: Environment, known: dict[str, Node]) -> dict[str, str]:
     if not isinstance(item, Mapping):
         return {}
     path = text_of(item.entries.get("path"))

@@ -50,8 +50,7 @@ class Extends:
         """Return ``root`` with every service standing on its own."""
         services = child_mapping(root, "services")
         if services is None or not any(
-            isinstance(service, Mapping) and "extends" in service.entries
-            for service in services.entries.values()
+            isinstance(service, Mapping) and "extends" in service.entries for service in services.entries.values()
         ):
             return root
         file = _File("", base_dir, services, resets)

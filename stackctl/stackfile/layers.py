@@ -57,9 +57,7 @@ class Workshop:
         try:
             content = self.sources.read(file)
         except FileNotFoundError:
-            self.problems.error(
-                "file-not-found", "File not found", *marks, detail=f"`{file}` does not exist."
-            )
+            self.problems.error("file-not-found", "File not found", *marks, detail=f"`{file}` does not exist.")
             return None
         except OSError as wrong:
             self.problems.error(

@@ -154,9 +154,7 @@ def _merge_by_rule(earlier: Node | None, later: Node, rule: _Rule) -> Node:
     return later
 
 
-def _merge_mappings(
-    earlier: Mapping | None, later: Mapping, rules: _Rules, *, null_wins: bool = False
-) -> Mapping:
+def _merge_mappings(earlier: Mapping | None, later: Mapping, rules: _Rules, *, null_wins: bool = False) -> Mapping:
     entries = dict(earlier.entries) if earlier is not None else {}
     keys = dict(earlier.keys) if earlier is not None else {}
     for key, entry in later.entries.items():

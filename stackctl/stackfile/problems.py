@@ -46,9 +46,7 @@ class Problems:
         self, severity: Severity, code: str, summary: str, marks: tuple[Mark, ...], detail: str, hint: str
     ) -> None:
         sources = tuple(dict.fromkeys(mark.range() for mark in marks if mark.line))
-        found = Diagnostic(
-            severity=severity, code=code, summary=summary, detail=detail, hint=hint, sources=sources
-        )
+        found = Diagnostic(severity=severity, code=code, summary=summary, detail=detail, hint=hint, sources=sources)
         self._found.setdefault(found)
 
 

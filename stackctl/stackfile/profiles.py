@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from stackctl.stackfile.node import Mapping, Node, Sequence, child_mapping, text_of, with_entries
 
 
-def select(
-    root: Mapping, *, profiles: Iterable[str], named: Iterable[str]
-) -> tuple[Mapping, tuple[str, ...]]:
+def select(root: Mapping, *, profiles: Iterable[str], named: Iterable[str]) -> tuple[Mapping, tuple[str, ...]]:
     """Return the tree with only the services that are on, and the names of the others.
 
     A service without profiles is always on; ``*`` switches all on; naming a service switches on all of its

@@ -74,9 +74,7 @@ def _sorted(value: Json, *, is_sorted: bool) -> Json:
 
 def _for_json(tree: dict[str, Json]) -> dict[str, Json]:
     found = {key: value for key, value in tree.items() if key != "models"}
-    services = {
-        name: _service_for_json(as_dict(entry)) for name, entry in as_dict(tree.get("services")).items()
-    }
+    services = {name: _service_for_json(as_dict(entry)) for name, entry in as_dict(tree.get("services")).items()}
     found["services"] = dict(services)
     if "networks" in found:
         networks = as_dict(found["networks"])

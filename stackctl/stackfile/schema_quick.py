@@ -129,8 +129,6 @@ class _Compiler:
         def accepts(value: object) -> bool:
             if not isinstance(value, dict):
                 return True
-            return all(key in value for key in required) and all(
-                entry_fits(key, entry) for key, entry in value.items()
-            )
+            return all(key in value for key in required) and all(entry_fits(key, entry) for key, entry in value.items())
 
         return accepts

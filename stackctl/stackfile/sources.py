@@ -76,9 +76,5 @@ class Sources:
     def line_texts(self) -> Mapping[tuple[str, int], str]:
         """Map (file, line) to the line's text, as ``diagnostics.render`` wants it."""
         return MappingProxyType(
-            {
-                (file, number): text
-                for file, lines in self._lines.items()
-                for number, text in enumerate(lines, start=1)
-            }
+            {(file, number): text for file, lines in self._lines.items() for number, text in enumerate(lines, start=1)}
         )

@@ -166,9 +166,7 @@ def _deploy(value: Json, path: Path) -> Iterator[_Finding]:
 def _pull_policy(value: Json, path: Path) -> Iterator[_Finding]:
     text = as_text(value)
     if text in ("daily", "weekly", "refresh") or text.startswith("every_"):
-        verdict = minor(
-            "images are not fetched again by age; `missing` is used", "write `missing` or `always`"
-        )
+        verdict = minor("images are not fetched again by age; `missing` is used", "write `missing` or `always`")
         yield _Finding(path, verdict, is_value=True)
 
 

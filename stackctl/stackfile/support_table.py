@@ -143,9 +143,7 @@ SERVICE: Table = {
     "depends_on": {"*": {"condition": YES, "required": YES, "restart": YES}},
     "deploy": _DEPLOY,
     "develop": minor("files are not watched yet", "it is safe to keep it for other tools"),
-    "device_cgroup_rules": no(
-        "rules for the device cgroup are not set yet", "list the devices in `devices:`"
-    ),
+    "device_cgroup_rules": no("rules for the device cgroup are not set yet", "list the devices in `devices:`"),
     "devices": {"*": {"source": YES, "target": YES, "permissions": YES}},
     "dns": YES,
     "dns_opt": YES,

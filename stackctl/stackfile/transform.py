@@ -40,8 +40,7 @@ def each_entry(node: Node, rules: dict[str, Transform], context: Context, path: 
     if not isinstance(node, Mapping):
         return node
     entries = {
-        key: rules[key](entry, context, (*path, key)) if key in rules else entry
-        for key, entry in node.entries.items()
+        key: rules[key](entry, context, (*path, key)) if key in rules else entry for key, entry in node.entries.items()
     }
     return with_entries(node, entries)
 
@@ -173,9 +172,7 @@ def size(node: Node, context: Context, path: Path) -> Node:
         return node
     found = parse_bytes(text_form(node.value)) if isinstance(node.value, str) else _whole(node.value)
     if found is None:
-        bad_value(
-            context, path, node.mark, why=f"must be a size, such as `64m` or `1.5g`, not `{node.value}`"
-        )
+        bad_value(context, path, node.mark, why=f"must be a size, such as `64m` or `1.5g`, not `{node.value}`")
         return node
     return Scalar(str(found), node.mark, node.tag)
 

@@ -112,9 +112,7 @@ class Composer:
                 hint="put the value in quotes if text is meant",
             )
         elif isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
-            self._problems.error(
-                "yaml-syntax", SYNTAX, mark, detail="The escape here is half of a surrogate pair."
-            )
+            self._problems.error("yaml-syntax", SYNTAX, mark, detail="The escape here is half of a surrogate pair.")
             raise Unreadable
 
     def _tagged(self, tag: str, text: str, mark: Mark, *, is_plain: bool) -> Atom:
@@ -132,9 +130,7 @@ class Composer:
             return self._binary(text, mark)
         if right.get(kind, True):
             return value if is_plain or kind in right else text
-        self._problems.error(
-            "bad-value", "Value not allowed", mark, detail=f"`{text}` cannot be read as `!!{kind}`."
-        )
+        self._problems.error("bad-value", "Value not allowed", mark, detail=f"`{text}` cannot be read as `!!{kind}`.")
         return text
 
     def _binary(self, text: str, mark: Mark) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import lru_cache
+from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -61,8 +61,7 @@ def _is_default(item: Field[Any], content: object) -> bool:
     return False
 
 
-@lru_cache(maxsize=None)
-def _decoder(kind: Any) -> _Decoder:
+def _make_decoder(kind: Any) -> _Decoder:
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         return _decode_union(kind)
@@ -75,6 +74,10 @@ def _decoder(kind: Any) -> _Decoder:
     if is_dataclass(kind):
         return _decode_dataclass(kind)
     return _decode_plain(kind)
+
+
+_decoder: Callable[[Any], _Decoder] = cache(_make_decoder)
+"""Types are few: each one's decoder is made once."""
 
 
 def _decode_plain(kind: Any) -> _Decoder:
@@ -130,7 +133,9 @@ def _decode_mapping(parts: tuple[Any, ...]) -> _Decoder:
 
 def _decode_union(kind: Any) -> _Decoder:
     members = get_args(kind)
-    classes = {member.__name__: member for member in members if is_dataclass(member)}
+    classes: dict[str, Any] = {
+        str(member.__name__): member for member in members if isinstance(member, type) and is_dataclass(member)
+    }
     others = [_decoder(member) for member in members if not is_dataclass(member) and member is not NoneType]
     if len(classes) == 1 and not others:
         only = _decoder(next(iter(classes.values())))

@@ -48,8 +48,6 @@ def error_from_json(shape: object, *, status: int = 500) -> StackctlError:
     )
 
 
-
-
 def _text(shape: Mapping[str, Any], key: str) -> str:
     value = shape.get(key)
     return value if isinstance(value, str) else ""

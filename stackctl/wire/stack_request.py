@@ -7,7 +7,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar, cast, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from stackctl.wire.codec import WireError
 
@@ -141,7 +141,7 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[object, str], Any]:
     def read(json: object, key: str) -> str:
         if json not in choices:
             raise WireError(f"{key} must be one of {', '.join(choices)}")
-        return cast(str, json)
+        return json
 
     return read
 

@@ -160,7 +160,11 @@ def test_merging_any_two_trees_is_total(one: Any, two: Any) -> None:
     _check(_load(json.dumps({"services": one}), override=json.dumps({"services": two})))
 
 
-@given(st.text(st.sampled_from(string.ascii_lowercase[:4] + " :-#[]{}&*!|>'\"%@`?,\n\t\x00\u2028\ud800<.$=0é"), max_size=60))
+@given(
+    st.text(
+        st.sampled_from(string.ascii_lowercase[:4] + " :-#[]{}&*!|>'\"%@`?,\n\t\x00\u2028\ud800<.$=0é"), max_size=60
+    )
+)
 @QUICKLY
 def test_loading_any_text_is_total(text: str) -> None:
     _check(_load(text))

@@ -32,9 +32,7 @@ def ports_of(container: Mapping[str, Any]) -> tuple[Port, ...]:
 def ports_text(ports: Sequence[Port]) -> str:
     """Return ``0.0.0.0:8080->8000/tcp, 9000/tcp``; neighbours become a range."""
     runs: list[list[Port]] = []
-    for port in sorted(
-        ports, key=lambda port: (port.protocol, ":" in port.ip, port.ip, port.public, port.private)
-    ):
+    for port in sorted(ports, key=lambda port: (port.protocol, ":" in port.ip, port.ip, port.public, port.private)):
         if runs and _continues(runs[-1][-1], port):
             runs[-1].append(port)
         else:

@@ -14,6 +14,4 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, *rows]
     last = len(head) - 1
     widths = [max(_NARROWEST, *(len(line[at]) + _GAP for line in lines)) for at in range(last)]
-    return "".join(
-        "".join(line[at].ljust(widths[at]) for at in range(last)) + line[last] + "\n" for line in lines
-    )
+    return "".join("".join(line[at].ljust(widths[at]) for at in range(last)) + line[last] + "\n" for line in lines)

@@ -53,9 +53,7 @@ def mount_proc(root: int) -> None:
 
 def mount_dev(root: int, plan: InitPlan) -> None:
     """Mount /dev with its nodes, links, /dev/pts, /dev/shm and /dev/mqueue."""
-    _mount_at(
-        root, b"/dev", b"tmpfs", libc.MS_NOSUID | libc.MS_STRICTATIME, b"mode=755,size=65536k"
-    )
+    _mount_at(root, b"/dev", b"tmpfs", libc.MS_NOSUID | libc.MS_STRICTATIME, b"mode=755,size=65536k")
     dev = paths.open_in_root(root, b"/dev", os.O_RDONLY | os.O_DIRECTORY)
     for node in plan.devices:
         _make_node(root, dev, node.path, node.mode, os.makedev(node.major, node.minor))

@@ -54,7 +54,7 @@ def _copy_file(name: bytes, source: int, target: int) -> None:
     reading = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     writing = os.open(name, flags, 0o600, dir_fd=target)
-    while os.sendfile(writing, reading, None, _COPY_BYTES):  # type: ignore[arg-type]  # None: go on from here
+    while os.sendfile(writing, reading, None, _COPY_BYTES):  # None: go on from here
         pass
     _copy_attributes(reading, writing)
     os.close(reading)

@@ -59,9 +59,7 @@ def _group(groups: list[list[str]], wanted: str) -> int:
 
 def _memberships(groups: list[list[str]], name: str) -> list[int]:
     return [
-        int(fields[2])
-        for fields in groups
-        if len(fields) >= 4 and fields[2].isdigit() and name in fields[3].split(",")
+        int(fields[2]) for fields in groups if len(fields) >= 4 and fields[2].isdigit() and name in fields[3].split(",")
     ]
 
 

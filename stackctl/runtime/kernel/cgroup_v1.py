@@ -131,7 +131,7 @@ class V1Driver:
         return [f"no cgroup controller {name}: limits that need it are refused" for name in missing]
 
     def _joined(self, group: str) -> list[str]:
-        names = [name for name in _ALWAYS if name in self._mounts]
+        names: list[str] = [name for name in _ALWAYS if name in self._mounts]
         if "cpuset" in self._mounts and os.path.isdir(self._folder("cpuset", group)):
             names.append("cpuset")
         return names

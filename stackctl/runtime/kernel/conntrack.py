@@ -54,9 +54,7 @@ def flows(netlink: Netlink, protocol: int) -> list[Flow]:
             to_port = int.from_bytes(ports.get(3, b""), "big")
             source = _addresses(answer).get(1, b"\0\0\0\0")
             is_answered = bool(int.from_bytes(values.get(_STATUS, b""), "big") & _IPS_SEEN_REPLY)
-            found.append(
-                Flow(socket.inet_ntoa(parts[2]), to_port, socket.inet_ntoa(source), is_answered, original)
-            )
+            found.append(Flow(socket.inet_ntoa(parts[2]), to_port, socket.inet_ntoa(source), is_answered, original))
     return found
 
 

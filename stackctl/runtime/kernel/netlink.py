@@ -163,8 +163,7 @@ class Netlink:
         first = self._sequence + 1
         self._sequence += len(messages)
         parts = [
-            _HEADER.pack(16 + len(m.body), m.kind, m.flags | NLM_F_REQUEST | NLM_F_ACK, first + number, 0)
-            + m.body
+            _HEADER.pack(16 + len(m.body), m.kind, m.flags | NLM_F_REQUEST | NLM_F_ACK, first + number, 0) + m.body
             for number, m in enumerate(messages)
         ]
         self._socket.send(b"".join(parts))

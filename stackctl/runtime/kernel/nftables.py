@@ -191,9 +191,7 @@ class Batch:
         body = text(1, table) + text(2, made.name) + be32(3, flags) + sizes + be32(10, made.number)
         self._add(_NEWSET, NLM_F_CREATE, body, f"add set {made.name}")
 
-    def _add_elements(
-        self, command: int, table: str, target: SetRef, elements: Sequence[tuple[bytes, bytes]]
-    ) -> None:
+    def _add_elements(self, command: int, table: str, target: SetRef, elements: Sequence[tuple[bytes, bytes]]) -> None:
         head = text(1, table) + text(2, target.name) + (be32(4, target.number) if target.number else b"")
         flags = NLM_F_CREATE if command == _NEWSETELEM else 0
         for start in range(0, len(elements), _ELEMENTS_PER_MESSAGE):

@@ -47,9 +47,7 @@ def clone(flags: int, *, is_sibling: bool = False, cgroup_fd: int = -1) -> Child
         flags, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0, max(cgroup_fd, 0)
     )
     ctypes.pythonapi.PyOS_BeforeFork()
-    pid = _pylibc.syscall(
-        ctypes.c_long(NR_CLONE3), ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments))
-    )
+    pid = _pylibc.syscall(ctypes.c_long(NR_CLONE3), ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments)))
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
         return Child(0, -1)

@@ -38,6 +38,8 @@ def prepare(ulimits: Iterable[Ulimit]) -> tuple[tuple[int, int, int], ...]:
         soft = resource.RLIM_INFINITY if ulimit.soft < 0 else ulimit.soft
         is_above = hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard)
         if is_above:
-            raise ValueError(f"ulimit {ulimit.name}: the soft limit {ulimit.soft} is above the hard limit {ulimit.hard}")
+            raise ValueError(
+                f"ulimit {ulimit.name}: the soft limit {ulimit.soft} is above the hard limit {ulimit.hard}"
+            )
         found.append((NUMBERS[ulimit.name], soft, hard))
     return tuple(found)

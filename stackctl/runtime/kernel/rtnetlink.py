@@ -152,26 +152,18 @@ def place_mac(index: int, mac: bytes) -> Message:
 
 def set_up(index: int) -> Message:
     """Bring an interface up."""
-    return Message(
-        _RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP), f"bring up interface {index}"
-    )
+    return Message(_RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP), f"bring up interface {index}")
 
 
 def rename(index: int, name: str) -> Message:
     """Rename an interface, which must be down on kernels before 6.2."""
-    return Message(
-        _RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _name(name), f"rename interface to {name}"
-    )
+    return Message(_RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _name(name), f"rename interface to {name}")
 
 
 def add_address(index: int, address: str, *, prefix: int) -> Message:
     """Give an interface an IPv4 address; an existing one is no error."""
     local = socket.inet_pton(socket.AF_INET, address)
-    body = (
-        _IFADDR.pack(socket.AF_INET, prefix, 0, 0, index)
-        + attr(_IFA_LOCAL, local)
-        + attr(_IFA_ADDRESS, local)
-    )
+    body = _IFADDR.pack(socket.AF_INET, prefix, 0, 0, index) + attr(_IFA_LOCAL, local) + attr(_IFA_ADDRESS, local)
     body += attr(_IFA_BROADCAST, _broadcast(local, prefix))
     return Message(_RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, f"add address {address}/{prefix}")
 

@@ -73,9 +73,7 @@ def create_bridge(
     """
     name = bridge_name(engine_id, network_id)
     try:
-        found = _ask(
-            netlink, [rtnetlink.create_bridge(name, mac=mac_of(gateway), mtu=mtu), rtnetlink.get_link(name)]
-        )
+        found = _ask(netlink, [rtnetlink.create_bridge(name, mac=mac_of(gateway), mtu=mtu), rtnetlink.get_link(name)])
     except NetlinkError as failure:
         if failure.errno != errno.EEXIST:
             raise

@@ -119,9 +119,7 @@ def answer_addresses(query: Query, addresses: Sequence[str], *, is_tcp: bool = F
 
 def answer_names(query: Query, names: Sequence[str], *, is_tcp: bool = False) -> bytes:
     """Return the answer to a reverse query."""
-    return _answer(
-        query, Code.NO_ERROR, [_record(TYPE_PTR, _write_name(name)) for name in names], is_tcp=is_tcp
-    )
+    return _answer(query, Code.NO_ERROR, [_record(TYPE_PTR, _write_name(name)) for name in names], is_tcp=is_tcp)
 
 
 def answer_code(query: Query, code: Code) -> bytes:

@@ -221,11 +221,7 @@ def _connect(server: str, port: int, kind: socket.SocketKind) -> socket.socket:
     host, _, scope = server.partition("%")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.inet_pton(family, host)  # a name would be looked up, and we would wait for ourselves
-    place = (
-        (host, port)
-        if family == socket.AF_INET
-        else (host, port, 0, socket.if_nametoindex(scope) if scope else 0)
-    )
+    place = (host, port) if family == socket.AF_INET else (host, port, 0, socket.if_nametoindex(scope) if scope else 0)
     made = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         made.connect(place)

@@ -121,9 +121,7 @@ class DnsServer:
 
     __slots__ = ("_clients", "_forwarder", "_lookup", "_loop", "_resolvers", "_reverse")
 
-    def __init__(
-        self, loop: Loop, lookup: Lookup, reverse: Reverse, *, resolvers: HostResolvers | None = None
-    ) -> None:
+    def __init__(self, loop: Loop, lookup: Lookup, reverse: Reverse, *, resolvers: HostResolvers | None = None) -> None:
         self._loop = loop
         self._lookup = lookup
         self._reverse = reverse

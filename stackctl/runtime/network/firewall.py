@@ -262,9 +262,7 @@ def _add_isolation(batch: Batch, table: str, networks: Sequence[FirewallNetwork]
     batch.add_rule(table, chain, *both, x.is_in(within), x.verdict(x.ACCEPT))
     for key in (x.META_IIFNAME, x.META_OIFNAME):
         names = batch.add_set(table, key_type=TYPE_INTERFACE, key_size=16, keys=internal)
-        batch.add_rule(
-            table, chain, x.meta(key), x.is_in(names), x.verdict(x.DROP), comment="internal network"
-        )
+        batch.add_rule(table, chain, x.meta(key), x.is_in(names), x.verdict(x.DROP), comment="internal network")
 
 
 def _add_publishing(batch: Batch, table: str, ports: Iterable[FirewallPort]) -> None:
@@ -298,9 +296,7 @@ def _add_masquerading(batch: Batch, table: str, networks: Sequence[FirewallNetwo
         keys=[x.interface(network.bridge) for network in networks],
     )
     onto_bridge = (x.meta(x.META_OIFNAME), x.is_in(onto))
-    batch.add_rule(
-        table, chain, x.ip_source(), *_IS_LOOPBACK, *onto_bridge, x.masquerade(), comment="from 127/8"
-    )
+    batch.add_rule(table, chain, x.ip_source(), *_IS_LOOPBACK, *onto_bridge, x.masquerade(), comment="from 127/8")
     for prefix, members in _by_prefix(networks):
         load = (x.ip_source(), x.mask(_mask(prefix)))
         leaving = x.meta(x.META_OIFNAME, x.REG1)
@@ -308,9 +304,7 @@ def _add_masquerading(batch: Batch, table: str, networks: Sequence[FirewallNetwo
         # Only what was redirected, or br_netfilter would have everything between neighbours rewritten.
         home = (*load, leaving, x.is_in(_home_set(batch, table, members)))
         batch.add_rule(table, chain, *home, *x.is_redirected(), x.masquerade(), comment="hairpin")
-        outward = _subnet_set(
-            batch, table, [(base, network) for base, network in members if not network.is_internal]
-        )
+        outward = _subnet_set(batch, table, [(base, network) for base, network in members if not network.is_internal])
         homes = _home_set(batch, table, members)
         away = (*load, x.is_in(outward), leaving, x.is_not_in(homes))
         batch.add_rule(table, chain, *away, x.masquerade(), comment="way out")

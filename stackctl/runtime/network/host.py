@@ -37,11 +37,7 @@ def taken_subnets(netlink: Netlink, *, resolvers: tuple[str, ...] = ()) -> tuple
     for route in rtnetlink.routes(netlink):
         if route.prefix:
             subnet = subnet_of(parse_address(route.destination), route.prefix)
-            by = (
-                f"a route through {route.gateway}"
-                if route.gateway
-                else f"interface {names.get(route.ifindex, '?')}"
-            )
+            by = f"a route through {route.gateway}" if route.gateway else f"interface {names.get(route.ifindex, '?')}"
             found.append(Taken(subnet, by, is_wide=bool(route.gateway)))
     for resolver in resolvers:
         with suppress(ValueError):  # IPv6, or rubbish in resolv.conf

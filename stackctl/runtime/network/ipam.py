@@ -128,9 +128,7 @@ class AddressPool:
         if not subnet.holds(number):
             raise AddressError(f"address {address} is not in the subnet {subnet}", code="bad-address")
         if number in (subnet.base, subnet.last):
-            raise AddressError(
-                f"address {address} is the network or broadcast address of {subnet}", code="bad-address"
-            )
+            raise AddressError(f"address {address} is the network or broadcast address of {subnet}", code="bad-address")
         if address_text(number) == self._addressing.gateway:
             raise AddressError(f"address {address} is the gateway of {subnet}", code="address-taken")
         holder = self._owners.get(number, owner)
@@ -201,7 +199,5 @@ def _parse(reader: Callable[[str], _T], text: str, what: str) -> _T:
         return reader(text)
     except ValueError as cause:
         if ":" in text:
-            raise AddressError(
-                f"{what}: {text} is IPv6, which is not supported here", code="bad-subnet"
-            ) from cause
+            raise AddressError(f"{what}: {text} is IPv6, which is not supported here", code="bad-subnet") from cause
         raise AddressError(f"{what}: {cause}", code="bad-subnet") from cause

@@ -34,9 +34,7 @@ class NetworkZone:
         if network.lower() not in seen:
             seen.append(network.lower())
 
-    def announce(
-        self, container_id: str, network: str, *, name: str, aliases: Iterable[str], address: str
-    ) -> None:
+    def announce(self, container_id: str, network: str, *, name: str, aliases: Iterable[str], address: str) -> None:
         """Let ``name`` and ``aliases`` lead to the container on this network, beside others of the same
         name.
         """

@@ -91,7 +91,7 @@ def _restart_later(world: World, container: Container) -> None:
     from stackctl.runtime.verbs import start  # the two verbs call each other
 
     facts = container.facts
-    delay = min(_FIRST_BACK_OFF_S * 2**min(facts.restart_count, 20), _LONGEST_BACK_OFF_S)
+    delay = min(_FIRST_BACK_OFF_S * 2 ** min(facts.restart_count, 20), _LONGEST_BACK_OFF_S)
     facts.restart_count += 1
     world.networks.unpublish(container)
 

@@ -17,9 +17,7 @@ _EMPTY_AFTER_S = 0.3
 def remove(world: World, container: Container) -> None:
     """Remove a container that does not run. Raises Conflict when it does."""
     if container.is_running or container.phase in ("starting", "restarting"):
-        raise Conflict(
-            f"container {container.name} is running: stop it before removing it", code="container-running"
-        )
+        raise Conflict(f"container {container.name} is running: stop it before removing it", code="container-running")
     # Order: the row says "removing" first; whoever finds it so later goes on here.
     container.phase = "removing"
     world.save(container)

@@ -188,9 +188,7 @@ def test_a_replaced_hard_link_leaves_the_other_name_alone(root: Path) -> None:
 def test_a_hard_link_to_a_symbolic_link_is_one(root: Path) -> None:
     place(
         root,
-        tar_of(
-            [entry("s", tarfile.SYMTYPE, linkname="/etc/passwd"), entry("h", tarfile.LNKTYPE, linkname="./s")]
-        ),
+        tar_of([entry("s", tarfile.SYMTYPE, linkname="/etc/passwd"), entry("h", tarfile.LNKTYPE, linkname="./s")]),
     )
     assert os.readlink(root / "h") == "/etc/passwd"
 
@@ -211,7 +209,12 @@ def test_attributes_are_set_and_others_left_out(root: Path) -> None:
                     ),
                     b"program",
                 ),
-                pax("d", tarfile.DIRTYPE, SCHILY__xattr__user__note="folder", SCHILY__xattr__trusted__overlay__opaque="y"),
+                pax(
+                    "d",
+                    tarfile.DIRTYPE,
+                    SCHILY__xattr__user__note="folder",
+                    SCHILY__xattr__trusted__overlay__opaque="y",
+                ),
             ]
         ),
     )
@@ -315,9 +318,7 @@ class TestHarm:
         assert "symbolic link" in refusal(root, entries)
 
     def test_a_file_over_a_symbolic_link_replaces_the_link(self, root: Path, victim: Path) -> None:
-        place(
-            root, tar_of([entry("l", tarfile.SYMTYPE, linkname=str(victim / "file")), (entry("l"), b"evil")])
-        )
+        place(root, tar_of([entry("l", tarfile.SYMTYPE, linkname=str(victim / "file")), (entry("l"), b"evil")]))
         assert not (root / "l").is_symlink()
 
     def test_a_folder_over_a_symbolic_link_replaces_the_link(self, root: Path, victim: Path) -> None:

@@ -59,9 +59,7 @@ class Lab:
     def network(self, number: int, *, is_internal: bool = False) -> tuple[BridgeInfo, FirewallNetwork]:
         """A network 10.208.<16 * number>.0/20 with its bridge."""
         third = 16 * number
-        bridge = create_bridge(
-            ENGINE, f"{number:06x}", netlink=self.netlink, gateway=f"10.208.{third}.1", prefix=20
-        )
+        bridge = create_bridge(ENGINE, f"{number:06x}", netlink=self.netlink, gateway=f"10.208.{third}.1", prefix=20)
         return bridge, FirewallNetwork(bridge.name, f"10.208.{third}.0/20", is_internal=is_internal)
 
     def container(self, *places: tuple[BridgeInfo, str], is_internal: bool = False) -> int:

@@ -84,9 +84,7 @@ class Upstream:
 class Resolver:
     """A container with a server behind 127.0.0.11."""
 
-    def __init__(
-        self, lab: Lab, server: DnsServer, container_id: str, servers: tuple[str, ...] | None
-    ) -> None:
+    def __init__(self, lab: Lab, server: DnsServer, container_id: str, servers: tuple[str, ...] | None) -> None:
         self.netns = lab.new_netns()
         attach(self.netns, [], netlink=lab.netlink)
         self.dns = server.serve(container_id, self.netns, servers=servers)
@@ -117,9 +115,7 @@ class Resolver:
         identity, flags, _, count, _, _ = struct.unpack_from(">HHHHHH", answer)
         assert identity == 0x1234
         offset = 12 + len(name.rstrip(".")) + 2 + 4
-        addresses = [
-            socket.inet_ntoa(answer[offset + 16 * n + 12 : offset + 16 * n + 16]) for n in range(count)
-        ]
+        addresses = [socket.inet_ntoa(answer[offset + 16 * n + 12 : offset + 16 * n + 16]) for n in range(count)]
         return flags & 15, bool(flags & 0x0200), addresses
 
 
@@ -128,13 +124,9 @@ def zone() -> NetworkZone:
     zone = NetworkZone()
     zone.join("web", "front")
     for number in range(2):
-        zone.announce(
-            f"db{number}", "front", name=f"db-{number}", aliases=("db",), address=f"10.208.0.{number + 2}"
-        )
+        zone.announce(f"db{number}", "front", name=f"db-{number}", aliases=("db",), address=f"10.208.0.{number + 2}")
     for number in range(60):
-        zone.announce(
-            f"n{number}", "front", name=f"n-{number}", aliases=("many",), address=f"10.208.1.{number + 2}"
-        )
+        zone.announce(f"n{number}", "front", name=f"n-{number}", aliases=("many",), address=f"10.208.1.{number + 2}")
     return zone
 
 

@@ -224,9 +224,7 @@ def spawn(engine: ScriptedEngine) -> Iterator[Callable[..., subprocess.Popen[byt
     def act(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         streams = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
         environment = {**os.environ, "TEST_ADDRESS": engine.address, **options.pop("env", {})}
-        process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, *arguments], env=environment, **{**streams, **options}
-        )
+        process = subprocess.Popen([sys.executable, "-c", _BOOT, *arguments], env=environment, **{**streams, **options})
         started.append(process)
         return process
 

@@ -192,9 +192,7 @@ def test_what_the_verbs_ask_for(
     assert expected.items() <= engine.bodies[APPLY].items()
 
 
-def test_start_of_a_service_without_containers_fails_and_stop_does_not(
-    call: Call, engine: Any, entry: Entry
-) -> None:
+def test_start_of_a_service_without_containers_fails_and_stop_does_not(call: Call, engine: Any, entry: Entry) -> None:
     engine.containers = [entry("web")]
     assert call("start", "db")[2].startswith('error[no-container]: service "db" has no container to start\n')
     assert call("stop", "db") == (0, "", "")
@@ -222,9 +220,7 @@ def test_plan_exits_with_two_only_when_asked_to(call: Call, engine: Any) -> None
     assert json.loads(call("plan", "--json")[1]) == PLAN
     engine.on("POST .*/plan", lambda e: e.answer({"plan": {"empty": True}, "text": "", "diagnostics": []}))
     assert call("plan", "--detailed-exitcode")[0] == 0
-    engine.on(
-        "POST .*/plan", lambda e: e.answer({"message": "cycle", "kind": "PlanError", "code": "plan"}, 400)
-    )
+    engine.on("POST .*/plan", lambda e: e.answer({"message": "cycle", "kind": "PlanError", "code": "plan"}, 400))
     assert call("plan", "--detailed-exitcode") == (1, "", "error[plan]: cycle\n")
 
 
@@ -337,9 +333,7 @@ def test_an_engine_of_somebody_else_is_named(call: Call, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys.modules["stackctl.engines.start"], "engine_address", refuse)
     status, _, err = call("ps")
     assert status == 1
-    assert err.startswith(
-        "error[engine-permission]: you may not use this engine: /var/lib/stackctl/engine-id\nhint:"
-    )
+    assert err.startswith("error[engine-permission]: you may not use this engine: /var/lib/stackctl/engine-id\nhint:")
 
 
 def test_warnings_in_json_progress_are_json(call: Call, engine: Any) -> None:

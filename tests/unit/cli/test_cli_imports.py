@@ -51,14 +51,10 @@ def roots(modules: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("arguments", [("ps",), ("logs",), ("down",), ("stop",), ("image", "ls")])
-def test_commands_about_what_exists_load_no_parser_and_no_planner(
-    tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
+def test_commands_about_what_exists_load_no_parser_and_no_planner(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     modules = loaded(tmp_path, *arguments)
     assert not roots(modules) & HEAVY
-    assert not any(
-        name.startswith(("stackctl.stackfile", "stackctl.reconcile", "stackctl.api")) for name in modules
-    )
+    assert not any(name.startswith(("stackctl.stackfile", "stackctl.reconcile", "stackctl.api")) for name in modules)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("version",), ()])

@@ -59,9 +59,7 @@ def test_an_option_that_is_to_come_is_an_error(call: Call, arguments: tuple[str,
     assert err.endswith("is not supported yet\n")
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--bogus",), ("ps", "--bogus"), ("ps", "--format", "xml"), ("exec", "web")]
-)
+@pytest.mark.parametrize("arguments", [("--bogus",), ("ps", "--bogus"), ("ps", "--format", "xml"), ("exec", "web")])
 def test_usage_errors_exit_with_one(call: Call, arguments: tuple[str, ...]) -> None:
     status, _, err = call(*arguments)
     assert status == 1
@@ -126,9 +124,7 @@ def test_an_error_of_the_engine_quotes_the_line_it_is_about(tmp_path: Path) -> N
         hint="free the port, or publish on another one",
         sources=(SourceRange(str(file), 4, 10, 14),),
     )
-    error = EngineError(
-        "127.0.0.1:8080 is held by pid 4711 (nginx)", code="port-taken", diagnostics=(diagnostic,)
-    )
+    error = EngineError("127.0.0.1:8080 is held by pid 4711 (nginx)", code="port-taken", diagnostics=(diagnostic,))
     assert error_text(error) == (
         "error[port-taken]: Host port is already in use\n"
         f"  --> {file}:4:10\n"
@@ -139,9 +135,7 @@ def test_an_error_of_the_engine_quotes_the_line_it_is_about(tmp_path: Path) -> N
     )
 
 
-def test_an_unforeseen_error_is_no_traceback_unless_debugging(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unforeseen_error_is_no_traceback_unless_debugging(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("odd")
 

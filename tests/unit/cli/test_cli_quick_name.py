@@ -81,9 +81,9 @@ def test_options_and_environment_come_first(tmp_path: Path) -> None:
     assert quick(tmp_path, environment={"COMPOSE_PROJECT_NAME": "given"}) == "given"
     assert quick(tmp_path, files=("compose.yaml", "two.yaml")) == "second"
     assert quick(tmp_path, environment={"COMPOSE_FILE": "two.yaml:compose.yaml"}) == "other"
-    assert quick(
-        tmp_path, environment={"COMPOSE_FILE": "two.yaml,compose.yaml", "COMPOSE_PATH_SEPARATOR": ","}
-    ) == ("other")
+    assert quick(tmp_path, environment={"COMPOSE_FILE": "two.yaml,compose.yaml", "COMPOSE_PATH_SEPARATOR": ","}) == (
+        "other"
+    )
     assert quick(tmp_path, files=("-",)) is None
     assert quick(tmp_path, files=("absent.yaml",)) is None
 

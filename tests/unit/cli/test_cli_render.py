@@ -85,9 +85,7 @@ def test_ps_has_composes_columns(entry: Entry) -> None:
 
 
 def test_ps_json_has_composes_keys(entry: Entry) -> None:
-    found = json.loads(
-        ps_json(listed(entry("web", state="exited", status="Exited (3) 2 minutes ago")), now_s=1.7e9)
-    )
+    found = json.loads(ps_json(listed(entry("web", state="exited", status="Exited (3) 2 minutes ago")), now_s=1.7e9))
     assert sorted(found) == list(found)
     assert found["ExitCode"] == 3
     assert (found["Name"], found["Service"], found["Project"], found["Health"]) == (

@@ -119,9 +119,7 @@ def raw_shell(exchange: Any) -> None:
         exchange.socket.sendall(b"<" + data.hex().encode() + b">")
 
 
-def test_exec_on_a_terminal_is_raw_and_gives_the_terminal_back(
-    web: Any, spawn: Spawn, terminal: Terminal
-) -> None:
+def test_exec_on_a_terminal_is_raw_and_gives_the_terminal_back(web: Any, spawn: Spawn, terminal: Terminal) -> None:
     web.on("POST /exec/e1/start", raw_shell)
     process = spawn("exec", "web", "sh", stdin=terminal.slave, stdout=terminal.slave, stderr=terminal.slave)
     terminal.read_until(b"ready")

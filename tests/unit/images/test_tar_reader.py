@@ -159,9 +159,7 @@ OLD_SPARSE = header(b"s", b"S", 8, at386=b"%011o\0%011o\0" % (4096, 8), at483=b"
     "data",
     [
         OLD_SPARSE + padded(b"contents"),
-        extended(
-            (b"GNU.sparse.size", b"10000"), (b"GNU.sparse.offset", b"4096"), (b"GNU.sparse.numbytes", b"8")
-        )
+        extended((b"GNU.sparse.size", b"10000"), (b"GNU.sparse.offset", b"4096"), (b"GNU.sparse.numbytes", b"8"))
         + header(b"s", size=8)
         + padded(b"contents"),
         extended((b"GNU.sparse.size", b"10000"), (b"GNU.sparse.name", b"s"), (b"GNU.sparse.map", b"4096,8"))

@@ -28,9 +28,7 @@ def taken(*texts: str) -> list[Taken]:
     return [Taken(parse_subnet(text), f"network {text}") for text in texts]
 
 
-def pool(
-    subnet: str = "10.0.0.0/29", ip_range: str = "", gateway: str = "10.0.0.1", **owners: str
-) -> AddressPool:
+def pool(subnet: str = "10.0.0.0/29", ip_range: str = "", gateway: str = "10.0.0.1", **owners: str) -> AddressPool:
     addressing = Addressing(parse_subnet(subnet), parse_subnet(ip_range or subnet), gateway)
     return AddressPool(addressing, {address: owner for owner, address in owners.items()})
 
@@ -129,9 +127,7 @@ def test_a_fixed_address_is_refused_naming_who_has_it() -> None:
     assert addresses.claim("10.0.0.5", "web") == "10.0.0.5"
 
 
-@pytest.mark.parametrize(
-    "address", ["10.0.0.0", "10.0.0.1", "10.0.0.7", "10.0.1.2", "10.0.0.999", "x", "::1"]
-)
+@pytest.mark.parametrize("address", ["10.0.0.0", "10.0.0.1", "10.0.0.7", "10.0.1.2", "10.0.0.999", "x", "::1"])
 def test_a_fixed_address_that_cannot_be_is_refused(address: str) -> None:
     with pytest.raises(AddressError):
         pool().claim(address, "db")
@@ -156,9 +152,7 @@ def test_no_address_is_ever_given_out_twice(steps: list[tuple[str, int]]) -> Non
         assert got not in ("10.0.0.0", "10.0.0.1", "10.0.0.15")
         held[got] = owner
     assert addresses.owners == held
-    rebuilt = AddressPool(
-        Addressing(parse_subnet("10.0.0.0/28"), parse_subnet("10.0.0.0/28"), "10.0.0.1"), held
-    )
+    rebuilt = AddressPool(Addressing(parse_subnet("10.0.0.0/28"), parse_subnet("10.0.0.0/28"), "10.0.0.1"), held)
     assert rebuilt.owners == held
 
 

@@ -25,10 +25,7 @@ nameserver
 
 def test_a_resolv_conf_is_read() -> None:
     assert (
-        ResolverSettings(
-            ("127.0.0.53", "2001:db8::1"), ("corp.example", "lab.example"), ("edns0", "trust-ad")
-        )
-        == HOST
+        ResolverSettings(("127.0.0.53", "2001:db8::1"), ("corp.example", "lab.example"), ("edns0", "trust-ad")) == HOST
     )
 
 

@@ -1,1 +1,0 @@
-"""Images: content-addressed blobs, extracted layers, names, archives, and the built-in image ``host``."""
