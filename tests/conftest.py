@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaks import Leaks
+from tests.support.engine import Engine
+from tests.support.images import busybox_image, docker_save_archive
+from tests.support.leaks import Leaks
 
 BUSYBOX = "/bin/busybox"
 
@@ -21,10 +23,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root: it makes namespaces, mounts and networks"))
 
 
+_MAKES_THINGS = ("/integration/", "/e2e/", "/faults/", "/engines/")
+
+
 @pytest.fixture(autouse=True)
 def _leaks_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each integration test the machine is as it was before: mounts, links, rules, cgroups, processes, files."""
-    if not any(part in request.node.nodeid for part in ("/integration/", "/e2e/", "/faults/", "/engines/")):
+    """After each test that makes things, the machine is as before: mounts, links, rules, cgroups, processes, files."""
+    yield from _unchanged(request)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _module_leaks_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same for what all tests of a module share."""
+    yield from _unchanged(request)
+
+
+def _unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not any(part in f"/{request.node.nodeid}" for part in _MAKES_THINGS):
         yield
         return
     before = Leaks.look()
@@ -39,3 +54,32 @@ def busybox() -> Path:
     if not os.access(BUSYBOX, os.X_OK):
         pytest.fail("these tests make their images from /bin/busybox: apt install busybox-static")
     return Path(BUSYBOX)
+
+
+@pytest.fixture(scope="session")
+def busybox_archive(busybox: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive, as docker save writes it, of the image ``busybox:latest``."""
+    assert busybox
+    return docker_save_archive(tmp_path_factory.mktemp("images") / "busybox.tar", busybox_image())
+
+
+@pytest.fixture
+def engine(tmp_path: Path, busybox_archive: Path) -> Iterator[Engine]:
+    """An engine of this test's own, with the image ``busybox:latest``."""
+    own = Engine(tmp_path / "engine")
+    try:
+        own.run("image", "load", "-i", str(busybox_archive))
+        yield own
+    finally:
+        own.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_engine(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Path) -> Iterator[Engine]:
+    """One engine for all tests of a module, with the image ``busybox:latest``: for tests that use different stacks."""
+    own = Engine(tmp_path_factory.mktemp("engine"))
+    try:
+        own.run("image", "load", "-i", str(busybox_archive))
+        yield own
+    finally:
+        own.stop()

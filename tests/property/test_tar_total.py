@@ -17,7 +17,7 @@ from stackctl.images.archive import read_archive
 from stackctl.images.chunks import ChunkReader
 from stackctl.images.platform import Platform
 from stackctl.images.tar_reader import TarReader
-from tests.image_builder import Image, docker_save_archive, entry, files_tar, oci_archive, tar_of
+from tests.support.images import Image, docker_save_archive, entry, files_tar, oci_archive, tar_of
 
 TAR = tar_of(
     [

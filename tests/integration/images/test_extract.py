@@ -15,7 +15,7 @@ import pytest
 from stackctl.errors import ImageError
 from stackctl.images.extract import Extracted, extract
 from stackctl.images.tree import OPAQUE, is_whiteout
-from tests.image_builder import entry, tar_of
+from tests.support.images import entry, tar_of
 
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
 Entries = list[tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]]

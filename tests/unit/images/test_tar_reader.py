@@ -14,7 +14,7 @@ from stackctl.errors import ImageError
 from stackctl.images import pax
 from stackctl.images.chunks import ChunkReader
 from stackctl.images.tar_reader import Kind, TarEntry, TarReader
-from tests.image_builder import entry, tar_of
+from tests.support.images import entry, tar_of
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 LONG = "deep/" * 40 + "n" * 150
