@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Iterable
@@ -73,9 +74,8 @@ class V2Driver:
         try:
             device_bpf.attach(folder, device_bpf.compile_rules(rules_for(devices)))
         except OSError as error:
-            raise EngineError(
-                f"cannot restrict devices: {error.strerror}", code="device-rules", hint="bpf(2) needs CAP_BPF or root"
-            ) from error
+            hint = "bpf(2) needs CAP_BPF or root" if error.errno == errno.EPERM else ""
+            raise EngineError(f"cannot restrict devices: {error.strerror}", code="device-rules", hint=hint) from error
         finally:
             os.close(folder)
 
