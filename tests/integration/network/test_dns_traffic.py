@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,67 +17,13 @@ from stackctl.runtime.loop import Loop
 from stackctl.runtime.network.bridges import Endpoint, attach
 from stackctl.runtime.network.dns_server import DnsServer, HostResolvers
 from stackctl.runtime.network.zone import NetworkZone
+from tests.support.dns_client import AAAA, PTR, A, Answer, ask, ask_tcp, question
+from tests.support.name_server import NameServer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .conftest import Lab
-
-A, AAAA, PTR = 1, 28, 12
-
-
-def question(name: str, kind: int, identity: int = 0x1234) -> bytes:
-    labels = b"".join(bytes((len(part),)) + part.encode() for part in name.split(".") if part) + b"\0"
-    return struct.pack(">HHHHHH", identity, 0x0100, 1, 0, 0, 0) + labels + struct.pack(">HH", kind, 1)
-
-
-class Upstream:
-    """A name server on the host: over UDP it cuts what begins with "long" and keeps quiet about "silent"."""
-
-    def __init__(self, address: str) -> None:
-        self.asked: list[str] = []
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((address, 53))
-        self.tcp = socket.create_server((address, 53))
-        self.is_over = False
-        self.threads = [threading.Thread(target=self._serve, args=(each,)) for each in (self.udp, self.tcp)]
-        for thread in self.threads:
-            thread.start()
-
-    def close(self) -> None:
-        self.is_over = True
-        for thread in self.threads:
-            thread.join()
-        self.udp.close()
-        self.tcp.close()
-
-    def _serve(self, server: socket.socket) -> None:
-        server.settimeout(0.05)
-        while not self.is_over:
-            try:
-                if server is self.udp:
-                    data, client = server.recvfrom(512)
-                    answer = self._answer(data, is_tcp=False)
-                    if answer:
-                        server.sendto(answer, client)
-                else:
-                    connection, _ = server.accept()
-                    with connection:
-                        data = connection.recv(512)[2:]
-                        answer = self._answer(data, is_tcp=True)
-                        connection.sendall(len(answer).to_bytes(2, "big") + answer)
-            except TimeoutError:
-                continue
-
-    def _answer(self, data: bytes, *, is_tcp: bool) -> bytes:
-        first = data[13 : 13 + data[12]].decode()
-        self.asked.append(first)
-        if first == "silent":
-            return b""
-        if first == "long" and not is_tcp:
-            return data[:2] + b"\x83\x80" + data[4:]
-        record = b"\xc0\x0c" + struct.pack(">HHIH", A, 1, 60, 4) + socket.inet_aton("203.0.113.9")
-        return data[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + data[12:] + record
 
 
 class Resolver:
@@ -90,33 +35,11 @@ class Resolver:
         self.dns = server.serve(container_id, self.netns, servers=servers)
         self.lab = lab
 
-    def ask(self, name: str, kind: int = A, *, timeout: float = 5.0) -> tuple[int, bool, list[str]]:
-        """Response code, cut, addresses."""
-        with self.lab.client(self.netns, socket.SOCK_DGRAM) as client:
-            client.settimeout(timeout)
-            client.connect(("127.0.0.11", 53))
-            client.send(question(name, kind))
-            return self._read(client.recv(1500), name)
+    def ask(self, name: str, kind: int = A, *, timeout: float = 5.0) -> Answer:
+        return ask(self.lab.client(self.netns, socket.SOCK_DGRAM), name, kind, timeout=timeout)
 
-    def ask_tcp(self, name: str, kind: int = A) -> tuple[int, bool, list[str]]:
-        with self.lab.client(self.netns, socket.SOCK_STREAM) as client:
-            client.settimeout(5)
-            client.connect(("127.0.0.11", 53))
-            message = question(name, kind)
-            client.sendall((len(message).to_bytes(2, "big") + message)[:5])
-            client.sendall((len(message).to_bytes(2, "big") + message)[5:])
-            answer = b""
-            while len(answer) < 2 or len(answer) < 2 + int.from_bytes(answer[:2], "big"):
-                answer += client.recv(65535)
-            return self._read(answer[2:], name)
-
-    @staticmethod
-    def _read(answer: bytes, name: str) -> tuple[int, bool, list[str]]:
-        identity, flags, _, count, _, _ = struct.unpack_from(">HHHHHH", answer)
-        assert identity == 0x1234
-        offset = 12 + len(name.rstrip(".")) + 2 + 4
-        addresses = [socket.inet_ntoa(answer[offset + 16 * n + 12 : offset + 16 * n + 16]) for n in range(count)]
-        return flags & 15, bool(flags & 0x0200), addresses
+    def ask_tcp(self, name: str, kind: int = A) -> Answer:
+        return ask_tcp(self.lab.client(self.netns, socket.SOCK_STREAM), name, kind)
 
 
 @pytest.fixture
@@ -131,8 +54,8 @@ def zone() -> NetworkZone:
 
 
 @pytest.fixture
-def upstream(lab: Lab) -> Iterator[Upstream]:  # noqa: ARG001
-    upstream = Upstream("127.0.0.53")
+def upstream(lab: Lab) -> Iterator[NameServer]:  # noqa: ARG001
+    upstream = NameServer("127.0.0.53")
     yield upstream
     upstream.close()
 
@@ -186,14 +109,10 @@ def test_a_long_answer_is_whole_over_tcp(web: Resolver) -> None:
 
 
 def test_addresses_are_named(web: Resolver) -> None:
-    with web.lab.client(web.netns, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
-        client.connect(("127.0.0.11", 53))
-        client.send(question("2.0.208.10.in-addr.arpa", PTR))
-        assert client.recv(512).endswith(b"\x04db-0\x05front\0")
+    assert web.ask("2.0.208.10.in-addr.arpa", PTR) == (0, False, ["db-0.front"])
 
 
-def test_other_names_go_to_the_servers_of_the_host(web: Resolver, upstream: Upstream) -> None:
+def test_other_names_go_to_the_servers_of_the_host(web: Resolver, upstream: NameServer) -> None:
     assert web.ask("example.org") == (0, False, ["203.0.113.9"])
     assert web.ask_tcp("example.org") == (0, False, ["203.0.113.9"])
     assert web.ask("long.example") == (0, True, [])
@@ -201,18 +120,18 @@ def test_other_names_go_to_the_servers_of_the_host(web: Resolver, upstream: Upst
     assert upstream.asked == ["example", "example", "long", "long"]
 
 
-def test_a_silent_server_is_a_failure_in_the_end(web: Resolver, upstream: Upstream) -> None:
+def test_a_silent_server_is_a_failure_in_the_end(web: Resolver, upstream: NameServer) -> None:
     assert web.ask("silent.example", timeout=6) == (2, False, [])
     assert upstream.asked == ["silent"]
 
 
-def test_a_container_without_a_way_out_asks_nobody(lab: Lab, server: DnsServer, upstream: Upstream) -> None:
+def test_a_container_without_a_way_out_asks_nobody(lab: Lab, server: DnsServer, upstream: NameServer) -> None:
     inner = Resolver(lab, server, "inner", ())
     assert inner.ask("example.org") == (3, False, [])
     assert upstream.asked == []
 
 
-def test_servers_of_the_container_are_asked_instead(lab: Lab, server: DnsServer, upstream: Upstream) -> None:
+def test_servers_of_the_container_are_asked_instead(lab: Lab, server: DnsServer, upstream: NameServer) -> None:
     own = Resolver(lab, server, "own", ("127.0.0.53",))
     assert own.ask("example.org") == (0, False, ["203.0.113.9"])
     nobody = Resolver(lab, server, "nobody", ("127.0.0.98",))
