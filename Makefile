@@ -1,10 +1,10 @@
-# make demo | test | lint | types | layers | unit | clean
+# make demo | test | lint | types | layers | unit | bench | clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test unit lint types layers format clean
+.PHONY: demo test unit lint types layers format bench clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/stackctl -f examples/hello/compose.yaml up -d --wait
@@ -27,6 +27,10 @@ types: $(VENV)/.linted
 
 layers: $(VENV)/.linted
 	@$(BIN)/lint-imports
+
+# MEASURES='life-10 commands' chooses; the peer is a Docker Engine with docker-compose, where there is one.
+bench: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks $(MEASURES)
 
 format: $(VENV)/.linted
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
