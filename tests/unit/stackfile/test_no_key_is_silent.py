@@ -60,7 +60,8 @@ _SERVICES = (
     "networks: {n: {aliases: [a], interface_name: eth5, ipv4_address: 10.9.0.5, ipv6_address: 'fd00::5', "
     "link_local_ips: [169.254.1.1], driver_opts: {a: b}, mac_address: 02:42:ac:11:65:43, priority: 5}}",
     "networks: {n: {gw_priority: 5}, a: }",
-    "ports: [{name: a, target: 80, published: '80', host_ip: 127.0.0.1, protocol: udp, app_protocol: http, mode: host}]",
+    "ports: [{name: a, target: 80, published: '80', host_ip: 127.0.0.1, protocol: udp, "
+    "app_protocol: http, mode: host}]",
     "healthcheck: {test: a, interval: 1s, timeout: 1s, retries: 1, start_period: 1s, start_interval: 1s}",
     "healthcheck: {disable: true}",
     "logging: {driver: json-file, options: {max-size: 1m}}",
@@ -87,14 +88,17 @@ _SERVICES = (
     "provider: {type: a, options: {b: c}}",
     "build: {context: ., dockerfile: D, args: {a: b}, ssh: [default], labels: {a: b}, cache_from: [a], cache_to: [a], "
     "no_cache: true, no_cache_filter: [a], additional_contexts: {a: b}, network: host, provenance: true, sbom: true, "
-    "pull: true, target: a, shm_size: 1m, extra_hosts: ['a=1.1.1.1'], isolation: a, privileged: true, entitlements: [a], "
-    "secrets: [{source: s, target: a, uid: '1', gid: '1', mode: 0400}], tags: [a], ulimits: {nofile: {soft: 1, hard: 2}}, "
-    "platforms: [linux/amd64]}",
+    "pull: true, target: a, shm_size: 1m, extra_hosts: ['a=1.1.1.1'], isolation: a, privileged: true, "
+    "entitlements: [a], "
+    "secrets: [{source: s, target: a, uid: '1', gid: '1', mode: 0400}], tags: [a], "
+    "ulimits: {nofile: {soft: 1, hard: 2}}, platforms: [linux/amd64]}",
     "build: {context: ., dockerfile_inline: FROM a}",
     "develop: {watch: [{path: ., action: sync, target: /a, ignore: [a], include: [b], initial_sync: true, "
-    "exec: {command: a, user: b, privileged: true, working_dir: /, environment: {a: b}, per_replica: true, image: i}}]}",
+    "exec: {command: a, user: b, privileged: true, working_dir: /, environment: {a: b}, "
+    "per_replica: true, image: i}}]}",
     *(
-        f"{hook}: [{{command: a, user: b, privileged: true, working_dir: /, environment: {{a: b}}, per_replica: false, image: i}}]"
+        f"{hook}: [{{command: a, user: b, privileged: true, working_dir: /, environment: {{a: b}}, "
+        "per_replica: false, image: i}]"
         for hook in ("post_start", "pre_start", "pre_stop")
     ),
 )

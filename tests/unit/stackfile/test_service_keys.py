@@ -103,7 +103,8 @@ _LIFE: dict[str, Case] = {
         HealthCheckOverride(test=("CMD-SHELL", "curl -f http://localhost || exit 1")),
     ),
     "healthcheck with every key": (
-        "healthcheck: {test: [CMD, ok], interval: 1m30s, timeout: 10s, retries: 4,\n  start_period: 1h, start_interval: 500ms}",
+        "healthcheck: {test: [CMD, ok], interval: 1m30s, timeout: 10s, retries: 4, "
+        "start_period: 1h, start_interval: 500ms}",
         "healthcheck",
         HealthCheckOverride(
             test=("CMD", "ok"), interval_s=90, timeout_s=10, retries=4, start_period_s=3600, start_interval_s=0.5
