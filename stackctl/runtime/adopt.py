@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Final
 
 from stackctl.runtime import health
@@ -30,7 +31,8 @@ def adopt_all(world: World, boot: str) -> None:
     for leftover in rows:
         world.store.delete(leftover)
     for name, fd in kept.items():
-        if name.partition("/")[0] not in world.containers:
+        container = world.containers.get(name.partition("/")[0])
+        if world.kept.has(name) and (container is None or not container.is_running):
             world.kept.drop(name)
             os.close(fd)
     world.networks.restore(list(world.containers.values()))
@@ -100,9 +102,9 @@ def _take_output(world: World, container: Container, kept: dict[str, int]) -> No
     container.logs = LogWriter(f"{world.folder(container)}/log", container.spec.log, world.loop)
     container.logs.open()
     for stream in (STDOUT, STDERR):
-        fd = kept.get(f"{container.id}/{stream}", -1)
-        if fd >= 0:
-            container.logs.add(fd, stream)
+        name = f"{container.id}/{stream}"
+        if name in kept:
+            container.logs.add(kept[name], stream, partial(world.kept.drop, name))
     if not container.is_running:
         return
     container.stdin_fd = kept.get(f"{container.id}/stdin", -1)

@@ -6,6 +6,7 @@ queue until a new supervisor reads it out of the other, and sends it again.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from typing import Final
@@ -35,8 +36,12 @@ class KeptDescriptors:
                 name, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
             except BlockingIOError:
                 break
-            if fds:
-                found[name.decode()] = fds[0]
+            if not fds:
+                continue
+            # A name that comes again is the same thing sent anew, or the name's next owner: the last one counts.
+            if (earlier := found.get(name.decode())) is not None:
+                os.close(earlier)
+            found[name.decode()] = fds[0]
         for kept_name, fd in found.items():
             self.keep(kept_name, fd)
         return found
@@ -53,6 +58,16 @@ class KeptDescriptors:
         self._dropped += 1
         if self._dropped > len(self._kept) + _SLACK:
             self._clean_up()
+
+    def withdraw(self, name: str) -> None:
+        """No longer keep ``name``, and let the copy go at once: for an end whose closing means something."""
+        if self._kept.pop(name, None) is not None:
+            self._dropped += 1
+            self._clean_up()
+
+    def has(self, name: str) -> bool:
+        """Whether ``name`` is kept."""
+        return name in self._kept
 
     def close(self) -> None:
         """Forget our ends; what is kept stays with the keeper."""
@@ -75,5 +90,5 @@ class KeptDescriptors:
             except BlockingIOError:
                 break
             for fd in fds:
-                socket.close(fd)
+                os.close(fd)
         self._dropped = 0

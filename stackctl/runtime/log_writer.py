@@ -34,6 +34,7 @@ class LogWriter:
         self._policy = policy
         self._loop = loop
         self._streams: dict[int, int] = {}
+        self._on_close: dict[int, Callable[[], object]] = {}
         self._number = 0
         self._log = self._index = -1
         self._offset = 0
@@ -46,10 +47,11 @@ class LogWriter:
         self._number = max(numbers(self._folder), default=0)
         self._open_files()
 
-    def add(self, fd: int, stream: int) -> None:
-        """Drain ``fd`` from now on."""
+    def add(self, fd: int, stream: int, on_close: Callable[[], object] = lambda: None) -> None:
+        """Drain ``fd`` from now on; ``on_close`` is called just before it is closed."""
         os.set_blocking(fd, False)
         self._streams[fd] = stream
+        self._on_close[fd] = on_close
         self._loop.register(fd, lambda: self._on_readable(fd))
 
     def finish(self) -> None:
@@ -135,4 +137,5 @@ class LogWriter:
     def _close(self, fd: int) -> None:
         self._loop.unregister(fd)
         self._streams.pop(fd, None)
+        self._on_close.pop(fd)()
         os.close(fd)

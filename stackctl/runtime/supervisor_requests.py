@@ -231,8 +231,8 @@ def _attach(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
         return
     reply.ok({"has_input": True, "tty": container.spec.tty}, (fd,))
     if not container.spec.tty and message.get("once"):
-        # From now on the end of the client's input is the end of the container's.
-        world.kept.drop(f"{container.id}/stdin")
+        # From now on the end of the client's input is the end of the container's: no copy may stay anywhere.
+        world.kept.withdraw(f"{container.id}/stdin")
         os.close(container.stdin_fd)
         container.stdin_fd = -1
 

@@ -106,7 +106,7 @@ def _restart_later(world: World, container: Container) -> None:
 def _close_process(world: World, container: Container) -> None:
     if container.logs is not None:
         container.logs.finish()
-    for name in ("1", "2", "stdin", "terminal"):
+    for name in ("stdin", "terminal"):
         world.kept.drop(f"{container.id}/{name}")
     world.networks.disconnect(container)
     for fd in (container.pidfd, container.terminal_fd, container.stdin_fd):

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from stackctl.errors import Conflict, ContainerError, EngineError
 from stackctl.model.container import HostNetwork, ShareNetwork
@@ -133,8 +134,9 @@ def _standard_descriptors(world: World, container: Container, child_ends: ExitSt
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         _enlarge(write_end)
         child_ends.callback(os.close, write_end)
-        world.kept.keep(f"{container.id}/{stream}", read_end)
-        container.logs.add(read_end, stream)
+        kept = f"{container.id}/{stream}"
+        world.kept.keep(kept, read_end)
+        container.logs.add(read_end, stream, partial(world.kept.drop, kept))
         ends.append(write_end)
     stdin = _stdin(world, container)
     child_ends.callback(os.close, stdin)
