@@ -38,6 +38,7 @@ class ProcessStreams:
         self._lock = threading.Lock()
         self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
         self.has_ended = False
+        self._is_closed = False
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes) until the process has closed its output, or ``stop_reading``."""
@@ -80,13 +81,17 @@ class ProcessStreams:
 
     def stop_reading(self) -> None:
         """Make ``read`` end soon; any thread may call it."""
-        with contextlib.suppress(OSError):
-            os.write(self._stop_write, b"s")
+        with self._lock, contextlib.suppress(OSError):
+            if not self._is_closed:
+                os.write(self._stop_write, b"s")
 
     def close(self) -> None:
-        """Close every descriptor; nobody reads any more."""
+        """Close every descriptor; nobody reads any more. Any number of times."""
         with self._lock:
-            fds = {*self._output.values(), self._stop_read, self._stop_write}
+            if self._is_closed:
+                return  # by now the numbers may be those of other people's descriptors
+            self._is_closed = True
+            fds = {*self._output, self._stop_read, self._stop_write}
             if self._stdin_fd >= 0:
                 fds.add(self._stdin_fd)
             self._stdin_fd = -1
@@ -112,6 +117,8 @@ class LogStreams:
         self._reader = LogReader(folder)
         self._input_fd = -1
         self._has_input = threading.Event()
+        self._lock = threading.Lock()
+        self._is_closed = False
         self.is_terminal = is_terminal
         self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
         if not from_start:
@@ -150,12 +157,17 @@ class LogStreams:
 
     def stop_reading(self) -> None:
         """Make ``read`` end soon; any thread may call it."""
-        with contextlib.suppress(OSError):
-            os.write(self._stop_write, b"s")
+        with self._lock, contextlib.suppress(OSError):
+            if not self._is_closed:
+                os.write(self._stop_write, b"s")
 
     def close(self) -> None:
-        """Close every descriptor."""
-        fds, self._input_fd = (self._input_fd, self._stop_read, self._stop_write), -1
+        """Close every descriptor. Any number of times."""
+        with self._lock:
+            if self._is_closed:
+                return  # as in ProcessStreams
+            self._is_closed = True
+            fds, self._input_fd = (self._input_fd, self._stop_read, self._stop_write), -1
         self._has_input.set()
         for fd in fds:
             if fd >= 0:
