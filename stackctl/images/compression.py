@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, Protocol, TypeAlias
 
 from stackctl.errors import ImageError
+from stackctl.images import libzstd
 from stackctl.images.limits import PIECE_BYTES
 
 Compression: TypeAlias = Literal["", "gzip", "bzip2", "xz", "zstd"]
@@ -81,10 +82,12 @@ def _decoder(kind: Compression, what: str) -> Callable[[], _Decoder]:
             continue
         make: Callable[[], _Decoder] = module.ZstdDecompressor
         return make
+    if libzstd.is_available():
+        return libzstd.ZstdDecompressor
     raise ImageError(
         f"{what} is compressed with zstd, which this Python cannot read",
         code="compression-unsupported",
-        hint="install the package backports.zstd, or compress with gzip",
+        hint="install libzstd (Debian: libzstd1) or the package backports.zstd, or compress with gzip",
     )
 
 

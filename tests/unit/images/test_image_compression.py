@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stackctl.errors import ImageError
+from stackctl.images import libzstd
 from stackctl.images.chunks import ReadAhead
 from stackctl.images.compression import decompressed
 from stackctl.images.limits import PIECE_BYTES
+from tests.support.zstd import zstd
 
 CONTENT = random.Random(1).randbytes(700_000) + bytes(3_000_000)
-COMPRESSORS: list[Callable[[bytes], bytes]] = [gzip.compress, bz2.compress, lzma.compress]
+COMPRESSORS: list[Callable[[bytes], bytes]] = [gzip.compress, bz2.compress, lzma.compress, zstd]
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:
@@ -56,16 +58,26 @@ def test_rubbish_after_a_stream_is_an_error() -> None:
         list(decompressed(pieces(gzip.compress(b"x") + b"rubbish", 5), "it"))
 
 
-def test_a_bomb_is_read_in_small_pieces() -> None:
-    bomb = gzip.compress(bytes(64 * 1024**2))
+@pytest.mark.parametrize("compress", [gzip.compress, zstd])
+def test_a_bomb_is_read_in_small_pieces(compress: Callable[[bytes], bytes]) -> None:
+    bomb = compress(bytes(64 * 1024**2))
     assert max(len(piece) for piece in decompressed(iter([bomb]), "it")) <= PIECE_BYTES
 
 
 def test_zstd_without_a_module_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stackctl.images.compression._ZSTD_MODULES", ("no.such.module",))
+    monkeypatch.setattr("stackctl.images.libzstd._NAME", "libno-such-thing.so.1")
+    libzstd._library.cache_clear()
     with pytest.raises(ImageError, match="zstd") as caught:
         list(decompressed(iter([b"\x28\xb5\x2f\xfd rest"]), "layer 1"))
-    assert "backports.zstd" in caught.value.hint
+    libzstd._library.cache_clear()
+    assert "libzstd" in caught.value.hint
+
+
+def test_zstd_frames_without_content_are_passed_over() -> None:
+    skippable = b"\x5a\x2a\x4d\x18" + (700).to_bytes(4, "little") + bytes(range(250)) * 3
+    data = skippable[: 8 + 700] + zstd(b"content")
+    assert b"".join(decompressed(pieces(data, 100), "it")) == b"content"
 
 
 def test_nothing_is_nothing() -> None:
