@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from stackctl.cli.render.durations import ago
 from stackctl.cli.render.table import table
 from stackctl.cli.settings import current_settings
 from stackctl.errors import ImageError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from stackctl.client.http import Readable
 
 
 @click.group()
@@ -96,16 +99,18 @@ def inspect(names: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _opened(source: str) -> Iterator[BinaryIO]:
+def _opened(source: str) -> Iterator[Readable]:
     if source == "-":
         if sys.stdin.isatty():
             raise UsageError("standard input is a terminal: name a file, or pipe an archive in")
-        yield sys.stdin.buffer
+        # Not sys.stdin.buffer: should a thread still wait in it when we end, Python aborts over its lock.
+        with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stream:
+            yield stream
         return
     if not os.path.isfile(source) or not os.access(source, os.R_OK):
         raise ImageError(f"cannot read {source}: there is no such file, or it may not be read")
-    with open(source, "rb") as stream:
-        yield stream
+    with open(source, "rb") as file:
+        yield file
 
 
 def _say(message: Mapping[str, Any], *, is_quiet: bool) -> None:

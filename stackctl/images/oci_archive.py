@@ -23,6 +23,7 @@ _INDEX_TYPES: Final = (
 )
 _FULL_NAME: Final = "io.containerd.image.name"
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
+_UNNAMED: Final = " "
 _ATTESTATION: Final = "vnd.docker.reference.type"
 
 
@@ -134,11 +135,11 @@ def _group(descriptor: Mapping[str, Any], number: int) -> str:
         name = text if isinstance(text, str) and ("/" in text or ":" in text) else ""
     if name:
         return name
-    return "" if _platform(descriptor) else f" {number}"
+    return "" if _platform(descriptor) else f"{_UNNAMED}{number}"
 
 
 def _names(group: str) -> tuple[ImageRef, ...]:
-    return (parse_tag(group),) if group.strip() else ()
+    return () if not group or group.startswith(_UNNAMED) else (parse_tag(group),)
 
 
 def _platform(descriptor: Mapping[str, Any]) -> Platform | None:
