@@ -215,8 +215,7 @@ SERVICE: Table = {
 }
 _RESOURCE: Table = {"name": YES, "external": YES, "labels": YES}
 _CONTENT_SOURCE: Table = {
-    "name": YES,
-    "labels": minor("a config or secret is kept with the stack, and has no labels of its own"),
+    **_RESOURCE,
     "external": no("configs and secrets are not kept outside of a stack", "use `file` or `environment`"),
     "file": YES,
     "content": YES,

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,14 +150,14 @@ def old_docker_save_archive(path: Path, *images: Image) -> Path:
     return path
 
 
-def oci_archive(path: Path, *images: Image) -> Path:
-    """Write an OCI layout with gzipped layers, its images in ``index.json`` under their names."""
+def oci_archive(path: Path, *images: Image, compress: Callable[[bytes], bytes] | None = None) -> Path:
+    """Write an OCI layout, its layers compressed (gzip unless said), its images in ``index.json`` by their names."""
     members: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
     descriptors = []
     for image in images:
         for name in image.names or ("",):
             annotations = {"io.containerd.image.name": name} if name else {}
-            descriptors.append(_manifest(members, image) | {"annotations": annotations})
+            descriptors.append(_manifest(members, image, compress or _gzip) | {"annotations": annotations})
     return _write_layout(path, members, descriptors)
 
 
@@ -167,10 +167,10 @@ def oci_index_archive(path: Path, name: str, *images: Image) -> Path:
     inner = []
     for image in images:
         platform = {"os": "linux", "architecture": image.architecture, "variant": image.variant}
-        inner.append(_manifest(members, image) | {"platform": platform})
+        inner.append(_manifest(members, image, _gzip) | {"platform": platform})
     attestation = {"os": "unknown", "architecture": "unknown"}
     marks = {"vnd.docker.reference.type": "attestation-manifest"}
-    inner.append(_manifest(members, images[0]) | {"platform": attestation, "annotations": marks})
+    inner.append(_manifest(members, images[0], _gzip) | {"platform": attestation, "annotations": marks})
     index = json.dumps({"schemaVersion": 2, "manifests": inner}).encode()
     descriptor = {
         "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -187,8 +187,12 @@ def _write_layout(path: Path, members: dict[str, bytes], descriptors: list[dict[
     return path
 
 
-def _manifest(members: dict[str, bytes], image: Image) -> dict[str, Any]:
-    layers = [gzip.compress(layer, mtime=0) for layer in image.layers]
+def _gzip(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def _manifest(members: dict[str, bytes], image: Image, compress: Callable[[bytes], bytes]) -> dict[str, Any]:
+    layers = [compress(layer) for layer in image.layers]
     shape = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",

@@ -373,14 +373,28 @@ class TestHarm:
         after = (victim / "file").stat()
         assert (before.st_mode, before.st_uid) == (after.st_mode, after.st_uid)
 
-    @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.REGTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-    @pytest.mark.parametrize("name", [".", "./", ""])
+    @pytest.mark.parametrize(
+        ("kind", "name"),
+        [
+            *(
+                (kind, name)
+                for kind in (tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)
+                for name in (".", "./", "")
+            ),
+            # A file whose name ends with a slash is a folder.
+            (tarfile.REGTYPE, "."),
+            (tarfile.REGTYPE, ""),
+        ],
+    )
     def test_the_root_stays_a_folder(self, root: Path, kind: bytes, name: str) -> None:
         info = entry("placeholder", kind, linkname="/etc")
         info.name = name
-        if name.endswith("/") and kind == tarfile.REGTYPE:
-            pytest.skip("a file with a slash is a folder")
         assert "root cannot be" in refusal(root, [info])
+
+    def test_a_file_whose_name_ends_with_a_slash_is_a_folder(self, root: Path) -> None:
+        place(root, tar_of([entry("./"), entry("d/", mode=0o711)]))
+        assert stat.S_IMODE((root / "d").stat().st_mode) == 0o711
+        assert (root / "d").is_dir()
 
     def test_names_with_a_nul(self, root: Path) -> None:
         assert "NUL" in refusal(root, [(pax("x", path="a\0b"), b"")])

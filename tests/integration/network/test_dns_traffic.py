@@ -83,7 +83,6 @@ def server(lab: Lab, zone: NetworkZone, tmp_path: Path) -> Iterator[DnsServer]: 
     yield server
     stopping.set()
     thread.join()
-    loop.close()
 
 
 @pytest.fixture
