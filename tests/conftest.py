@@ -80,6 +80,7 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Pat
     own = Engine(tmp_path_factory.mktemp("engine"))
     try:
         own.run("image", "load", "-i", str(busybox_archive))
+        own.run_once(tmp_path_factory.mktemp("first"))
         yield own
     finally:
         own.stop()

@@ -88,6 +88,12 @@ class Engine:
         }
         return subprocess.Popen([str(_STACKCTL), *arguments], cwd=cwd, env=self.variables(env), **settings)
 
+    def run_once(self, folder: Path) -> None:
+        """Run a container to its end, so that what an engine makes with its first one is there from now on."""
+        text = "name: first\nservices:\n  it: {image: busybox, network_mode: none}\n"
+        (folder / "compose.yaml").write_text(text, encoding="utf-8")
+        self.run("run", "--rm", "-T", "it", "true", cwd=folder)
+
     def status(self) -> dict[str, Any]:
         """Return ``engine status`` as JSON."""
         found: dict[str, Any] = self.run("engine", "status", "--format", "json").json()

@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.engine import Engine
 from tests.support.images import (
-    APPLETS,
     Image,
     busybox_image,
     busybox_root_tar,
@@ -49,7 +48,7 @@ def test_load_says_what_came_and_a_container_runs_from_it(shared_engine: Engine,
 @pytest.mark.parametrize("compress", [gzip.compress, zstd])
 def test_load_reads_standard_input_compressed_or_not(shared_engine: Engine, tmp_path: Path, compress: object) -> None:
     assert callable(compress)
-    image = busybox_image("piped:1")
+    image = busybox_image("piped:1", files={"piped": b""})
     foreign = Image(image.layers, image.names, image.config, architecture="s390x")
     archive = oci_index_archive(tmp_path / "a.tar", "piped:1", foreign, image)
     shared_engine.run("image", "load", stdin=compress(archive.read_bytes()))
@@ -88,15 +87,8 @@ def test_a_container_sees_its_layers_as_one(shared_engine: Engine, tmp_path: Pat
 
 
 def test_ls_shows_names_ids_and_sizes(shared_engine: Engine) -> None:
-    assert "busybox" in APPLETS or shared_engine.run("image", "ls").out.splitlines()[0].split() == [
-        "REPOSITORY",
-        "TAG",
-        "IMAGE",
-        "ID",
-        "CREATED",
-        "SIZE",
-    ]
     rows = [line.split() for line in shared_engine.run("image", "ls").out.splitlines()]
+    assert rows[0] == ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"]
     assert ["busybox", "latest", busybox_image().id[7:19]] in [row[:3] for row in rows]
     assert rows[-1][:2] == ["host", "latest"]
     assert busybox_image().id in shared_engine.run("image", "ls", "-q", "--no-trunc").out.splitlines()
