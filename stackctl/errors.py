@@ -117,3 +117,11 @@ class ApplyError(StackctlError):
     """A plan was performed only in part."""
 
     code = "apply"
+
+
+def kind_of(error: StackctlError) -> str:
+    """Return the name of the class in this module that the error is, for the far side of a socket to make again.
+
+    A room's own narrower class (a taken port is a Conflict) is unknown there.
+    """
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__)

@@ -7,12 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackctl import labels
+from stackctl.engines.observing import (
+    changed,
+    container_key,
+    is_oneoff,
+    network_key,
+    network_names,
+    observed,
+    observed_address,
+    volume_key,
+    volume_names,
+)
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
 from stackctl.images.store import ImageStore
-from stackctl.model.container import ContainerSpec, VolumeMount
-from stackctl.model.fingerprint import fingerprint
+from stackctl.model.container import ContainerSpec
 from stackctl.model.image import ResolvedImage
-from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import (
     ContainerState,
@@ -85,19 +94,7 @@ class LocalEngine:
         containers = self._containers(answer)
         networks = _networks(answer, containers)
         volumes = _volumes(answer, containers)
-        wanted = (
-            tuple(c for c in containers if c.label(labels.PROJECT) == stack or c.name in names.containers),
-            tuple(n for n in networks if _project(n.labels) == stack or n.name in names.networks),
-            tuple(v for v in volumes if _project(v.labels) == stack or v.name in names.volumes),
-        )
-        observed = Observed(stack=stack, containers=wanted[0], networks=wanted[1], volumes=wanted[2])
-        return Observed(
-            stack=stack,
-            containers=wanted[0],
-            networks=wanted[1],
-            volumes=wanted[2],
-            fingerprint=fingerprint(observed),
-        )
+        return observed(stack, names, containers, networks, volumes)
 
     def containers(self) -> tuple[ObservedContainer, ...]:
         """Return every container, by name."""
@@ -135,21 +132,22 @@ class LocalEngine:
     def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> None:
         match action:
             case StartContainer(name, expect_id):
-                self._check_id(name, expect_id)
-                self._wait_for(self._supervisor.begin("start", name=name), cancelled)
+                self._wait_for(self._supervisor.begin("start", name=self._find(name, expect_id)), cancelled)
             case StopContainer(name, expect_id, grace_s):
-                self._stop(name, expect_id, grace_s)
+                if self._id_of(name):
+                    found = self._find(name, expect_id)
+                    _ignore_missing(lambda: self._supervisor.call("stop", name=found, grace_s=grace_s))
             case KillContainer(name, expect_id, signal):
-                self._check_id(name, expect_id)
-                self._supervisor.call("kill", name=name, signal=signal)
+                self._kill(self._find(name, expect_id), signal)
             case RemoveContainer(name, expect_id):
-                self._remove(name, expect_id)
+                if self._id_of(name):
+                    found = self._find(name, expect_id)
+                    _ignore_missing(lambda: self._supervisor.call("remove", name=found))
             case RenameContainer(name, new_name):
                 self._rename(name, new_name)
             case UpdateContainer(name, expect_id, limits, restart):
-                self._check_id(name, expect_id)
                 shape = {"limits": codec.encode(limits), "restart": codec.encode(restart)}
-                self._supervisor.call("update", name=name, **shape)
+                self._supervisor.call("update", name=self._find(name, expect_id), **shape)
             case _:
                 raise EngineError(f"{type(action).__name__} is unknown to this engine")
 
@@ -188,45 +186,37 @@ class LocalEngine:
             self._specs.pop(gone, None)
         return tuple(sorted(found, key=lambda container: container.name))
 
-    def _check_id(self, name: str, expect_id: str) -> None:
-        if not expect_id:
-            return
+    def _find(self, name: str, expect_id: str) -> str:
+        """Return the id behind an exact name. Raises NotFound; Conflict when it is not ``expect_id``."""
         found = self._id_of(name)
-        if found != expect_id:
-            raise Conflict(
-                f"container {name} is no longer the one the plan was made for",
-                code="container-changed",
-                hint="something else changed the stack meanwhile: run the command again",
-            )
+        if not found:
+            raise NotFound(f"no such container: {name}", code="no-such-container")
+        if expect_id and found != expect_id:
+            raise changed("container", name)
+        return found
 
     def _id_of(self, name: str) -> str:
-        for facts in self._supervisor.call("list")["containers"]:
-            if facts["name"] == name:
-                found: str = facts["id"]
-                return found
-        return ""
+        found: str = self._supervisor.call("id-of", name=name)["id"]
+        return found
 
-    def _stop(self, name: str, expect_id: str, grace_s: float) -> None:
-        found = self._id_of(name)
-        if found and expect_id and found != expect_id:
-            self._check_id(name, expect_id)
-        _ignore_missing(lambda: self._supervisor.call("stop", name=name, grace_s=grace_s))
-
-    def _remove(self, name: str, expect_id: str) -> None:
-        # Another container under the name means that the one meant is gone already.
-        found = self._id_of(name)
-        if found and (not expect_id or found == expect_id):
-            _ignore_missing(lambda: self._supervisor.call("remove", name=found))
+    def _kill(self, container_id: str, signal: str) -> None:
+        try:
+            self._supervisor.call("kill", name=container_id, signal=signal)
+        except Conflict as error:
+            if error.code != "container-not-running":
+                raise
 
     def _rename(self, name: str, new_name: str) -> None:
-        if not self._id_of(name) and self._id_of(new_name):
-            return
-        self._supervisor.call("rename", name=name, new_name=new_name)
+        if self._id_of(name) or not self._id_of(new_name):
+            self._supervisor.call("rename", name=self._find(name, ""), new_name=new_name)
 
     def _remove_network(self, name: str, expect_id: str) -> None:
         known = {network["name"]: network["id"] for network in self._supervisor.call("list")["networks"]}
-        if name in known and (not expect_id or known[name] == expect_id):
-            _ignore_missing(lambda: self._supervisor.call("remove-network", name=name))
+        if name not in known:
+            return
+        if expect_id and known[name] != expect_id:
+            raise changed("network", name)
+        _ignore_missing(lambda: self._supervisor.call("remove-network", name=name))
 
     def _await(self, action: AwaitCondition, cancelled: CancelCheck) -> None:
         call = self._supervisor.begin(
@@ -252,24 +242,19 @@ def _ignore_missing(act: Any) -> None:
         return
 
 
-def _project(pairs: tuple[tuple[str, str], ...]) -> str:
-    return dict(pairs).get(labels.PROJECT, "")
-
-
 def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Message]) -> ObservedContainer:
     marks = dict(spec.labels)
-    is_oneoff = marks.get(labels.ONEOFF) == "True"
     state = _STATES[facts["phase"]]
     return ObservedContainer(
         id=facts["id"],
         name=facts["name"],
         state=state,
-        key=None if is_oneoff else _container_key(marks),
+        key=container_key(marks),
         spec=spec,
         fingerprint=marks.get(labels.CONFIG_HASH, ""),
         health=facts["health"] if state == "running" else "none",
         exit_code=facts["exit_code"] if state in ("exited", "restarting") else None,
-        is_oneoff=is_oneoff,
+        is_oneoff=is_oneoff(marks),
         image_ref=spec.image_ref,
         image_id=spec.image_id,
         labels=spec.labels,
@@ -278,7 +263,7 @@ def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Messa
             ObservedPort(host_ip=ip, host_port=host, container_port=inside, protocol=protocol)
             for ip, host, inside, protocol in facts["ports"]
         ),
-        volumes=tuple(mount.volume for mount in spec.mounts if isinstance(mount, VolumeMount)),
+        volumes=volume_names(spec),
         pid=facts["pid"],
         restart_count=facts["restart_count"],
         created_ns=facts["created_ns"],
@@ -288,62 +273,39 @@ def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Messa
     )
 
 
-def _container_key(marks: Mapping[str, str]) -> ResourceKey | None:
-    service, number = marks.get(labels.SERVICE), marks.get(labels.CONTAINER_NUMBER, "1")
-    if not service or labels.PROJECT not in marks or not number.isdigit():
-        return None
-    return ResourceKey("container", service, int(number))
-
-
 def _address(name: str, ip: str, networks: Mapping[str, Message]) -> ObservedAddress:
     network = networks.get(name, {})
-    octets = [int(part) for part in ip.split(".")] if ip else [0, 0, 0, 0]
-    return ObservedAddress(
-        network=name,
-        ipv4=ip,
-        mac="02:42:" + ":".join(f"{octet:02x}" for octet in octets),
-        prefix_length=int(str(network.get("subnet", "/0")).partition("/")[2] or 0),
-        gateway=str(network.get("gateway", "")),
-    )
+    return observed_address(name, ip, subnet=network.get("subnet", ""), gateway=network.get("gateway", ""))
 
 
 def _networks(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[ObservedNetwork, ...]:
     found = []
     for shape in answer["networks"]:
         spec = codec.decode(NetworkSpec, shape["spec"])
-        marks = dict(spec.labels)
-        key = marks.get(labels.NETWORK)
         found.append(
             ObservedNetwork(
                 id=shape["id"],
                 name=spec.name,
-                key=ResourceKey("network", key) if key and labels.PROJECT in marks else None,
+                key=network_key(dict(spec.labels)),
                 spec=spec,
                 subnet=shape["subnet"],
                 gateway=shape["gateway"],
                 labels=spec.labels,
-                containers=tuple(c.name for c in containers if _is_on(c, spec.name)),
+                containers=tuple(c.name for c in containers if c.spec and spec.name in network_names(c.spec)),
                 created_ns=shape["created_ns"],
             )
         )
     return tuple(sorted(found, key=lambda network: network.name))
 
 
-def _is_on(container: ObservedContainer, network: str) -> bool:
-    attachments = getattr(container.spec.networking, "attachments", ()) if container.spec else ()
-    return any(attachment.network == network for attachment in attachments)
-
-
 def _volumes(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[ObservedVolume, ...]:
     found = []
     for shape in answer["volumes"]:
         spec = codec.decode(VolumeSpec, shape["spec"])
-        marks = dict(spec.labels)
-        key = marks.get(labels.VOLUME)
         found.append(
             ObservedVolume(
                 name=spec.name,
-                key=ResourceKey("volume", key) if key and labels.PROJECT in marks else None,
+                key=volume_key(dict(spec.labels)),
                 spec=spec,
                 labels=spec.labels,
                 mountpoint=shape["mountpoint"],

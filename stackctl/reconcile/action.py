@@ -2,6 +2,7 @@
 
 Each names its target by its deterministic name. ``expect_id`` is the id that the plan believes the
 name has, "" for a thing the plan itself creates; an engine refuses with Conflict when it has another.
+Where nothing has the name, what asks for its absence is done already; all else is NotFound.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from stackctl.model.volume import VolumeSpec
 
 @dataclass(frozen=True, slots=True)
 class CreateNetwork:
-    """The network exists with this specification."""
+    """The network exists with this specification. Conflict when it exists with another, or its subnet is taken."""
 
     spec: NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveNetwork:
-    """No network has this name."""
+    """No network has this name. Conflict while containers run on it."""
 
     name: str
     expect_id: str
@@ -39,21 +40,28 @@ class CreateVolume:
 
 @dataclass(frozen=True, slots=True)
 class RemoveVolume:
-    """No volume has this name. Destroys data."""
+    """No volume has this name. Destroys data. Conflict while a container has it, running or not."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class CreateContainer:
-    """A container exists with this specification, not started; ``spec.name`` may be temporary."""
+    """A container exists with this specification, not started; ``spec.name`` may be temporary.
+
+    Conflict when the name is taken by any other. Volumes that are missing are made; a missing network or
+    image is NotFound.
+    """
 
     spec: ContainerSpec
 
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """The container runs. ``needs_exit`` is not part of it: readiness is awaited by AwaitCondition."""
+    """The container runs: its command was executed. That it is ready is awaited by AwaitCondition.
+
+    Conflict when a port or address of it is taken; ContainerError when it cannot run.
+    """
 
     name: str
     expect_id: str = ""
@@ -70,7 +78,7 @@ class StopContainer:
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
-    """The signal, by name, was sent to the container's first process."""
+    """The signal, by name, was sent to the container's first process. One that does not run needs none."""
 
     name: str
     expect_id: str
@@ -79,7 +87,7 @@ class KillContainer:
 
 @dataclass(frozen=True, slots=True)
 class RemoveContainer:
-    """No container has this name; it must not run. Its anonymous volumes stay."""
+    """No container has this name; Conflict when it runs. Its anonymous volumes stay."""
 
     name: str
     expect_id: str
@@ -87,7 +95,7 @@ class RemoveContainer:
 
 @dataclass(frozen=True, slots=True)
 class RenameContainer:
-    """The container that was ``name`` is ``new_name``."""
+    """The container that was ``name`` is ``new_name``. Conflict when another has that name."""
 
     name: str
     new_name: str
@@ -107,7 +115,7 @@ class UpdateContainer:
 class AwaitCondition:
     """Every named container fulfils the condition.
 
-    ``service_started``: runs. ``service_healthy``: reported healthy (runs, where it has no check).
+    ``service_started``: was started. ``service_healthy``: reported healthy (runs, where it has no check).
     ``service_completed_successfully``: exited 0. Fails at once when it can no longer happen.
     ``timeout_s`` 0 waits without bound.
     """

@@ -4,7 +4,7 @@ Vocabulary: an engine holds containers, networks and volumes, each under a uniqu
 image reference finds the configuration digest it stands for here and now; a *snapshot* is what the
 engine sees of one stack; *performing* an action makes the world as the action says.
 
-Every implementation passes ``tests/engines``.
+Every implementation passes ``tests/engines``; ``engines/memory.py`` is the one to compare with.
 """
 
 from __future__ import annotations

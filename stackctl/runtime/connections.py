@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from stackctl.errors import EngineError, StackctlError
+from stackctl.errors import EngineError, StackctlError, kind_of
 from stackctl.runtime.loop import READABLE, WRITABLE, Loop
 from stackctl.runtime.messages import PROTOCOL, Receiver, pack
 from stackctl.wire.codec import WireError
@@ -36,7 +36,7 @@ class Reply:
         """Answer with an error."""
         code = error.code if isinstance(error, StackctlError) else "internal"
         hint = error.hint if isinstance(error, StackctlError) else ""
-        kind = type(error).__name__
+        kind = kind_of(error) if isinstance(error, StackctlError) else type(error).__name__
         shape = {"kind": kind, "code": code, "message": str(error), "hint": hint}
         self._answer({"id": self._number, "error": shape}, ())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from stackctl.errors import ContainerError, EngineError, StackctlError
+from stackctl.errors import Conflict, ContainerError, StackctlError
 from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
 from stackctl.model.network import NetworkSpec
 from stackctl.model.root import HostRoot, OverlayRoot
@@ -90,6 +90,12 @@ def _list(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) 
             ],
         }
     )
+
+
+def _id_of(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    """Answer with the id behind an exact name, "" when nobody has it."""
+    container = world.names.get(message["name"])
+    reply.ok({"id": container.id if container is not None else ""})
 
 
 def _create(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
@@ -258,7 +264,7 @@ def _remove_volume(world: World, message: Message, _fds: tuple[int, ...], reply:
         c.name for c in world.containers.values() if any(getattr(m, "volume", None) == name for m in c.spec.mounts)
     ]
     if users:
-        raise EngineError(f"volume {name} is in use by {', '.join(users)}", code="volume-in-use")
+        raise Conflict(f"volume {name} is in use by {', '.join(users)}", code="volume-in-use")
     world.volumes.remove(name)
     remove.empty_trash_soon(world)
     reply.ok()
@@ -267,6 +273,7 @@ def _remove_volume(world: World, message: Message, _fds: tuple[int, ...], reply:
 OPERATIONS: Final[dict[str, Operation]] = {
     "status": _status,
     "list": _list,
+    "id-of": _id_of,
     "create": _create,
     "start": _start,
     "stop": _stop,

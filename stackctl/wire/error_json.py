@@ -23,7 +23,7 @@ _KIND_OF_STATUS: Final[Mapping[int, type[StackctlError]]] = {
 
 def error_to_json(error: StackctlError) -> dict[str, Any]:
     """Return the JSON form of ``error``."""
-    shape: dict[str, Any] = {"message": error.message, "kind": type(error).__name__, "code": error.code}
+    shape: dict[str, Any] = {"message": error.message, "kind": errors.kind_of(error), "code": error.code}
     if error.hint:
         shape["hint"] = error.hint
     if error.diagnostics:
