@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root: it makes namespaces, mounts and networks"))
 
 
-_MAKES_THINGS = ("/integration/", "/e2e/", "/faults/", "/engines/")
+_MAKES_THINGS = ("tests/integration/", "tests/e2e/", "tests/faults/", "tests/engines/")
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _module_leaks_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
-    if not any(part in f"/{request.node.nodeid}" for part in _MAKES_THINGS):
+    if not any(part in request.node.nodeid for part in _MAKES_THINGS):
         yield
         return
     before = Leaks.look()
