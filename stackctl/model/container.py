@@ -41,11 +41,14 @@ class VolumeMount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TmpfsMount:
-    """An empty file system in memory; 0 bytes means half of the machine's memory."""
+    """An empty file system in memory; 0 bytes means half of the machine's memory.
+
+    ``mode`` None is that of the directory in the image, 1777 when there is none.
+    """
 
     target: str
     size_bytes: int = 0
-    mode: int = 0o1777
+    mode: int | None = None
     read_only: bool = False
     options: tuple[str, ...] = ()
 

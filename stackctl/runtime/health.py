@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stackctl.model.health import HealthCheck
-from stackctl.runtime.kernel.process import send_signal
+from stackctl.runtime.kernel.process import kill_tree
 
 if TYPE_CHECKING:
     from stackctl.runtime.record import Container
@@ -98,7 +98,7 @@ class _Prober:
     def _kill(self, entered: Entered) -> None:
         self._timed_out = True
         if entered.exit_code is None:
-            send_signal(entered.pidfd, 9)
+            kill_tree(entered.pid, entered.pidfd)
 
     def _on_exit(self, code: int) -> None:
         if self._timed_out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 from typing import Final
 
 from stackctl.errors import ContainerError
@@ -12,6 +13,8 @@ from stackctl.model.container import (
     ContainerSpec,
     ContentMount,
     Device,
+    HostNetwork,
+    ShareNetwork,
     TmpfsMount,
     VolumeMount,
 )
@@ -169,7 +172,7 @@ def init_plan(
         etc_binds=etc,
         mounts=_mounts(container, folder, volumes),
         devices=_devices(spec),
-        masked=MASKED if hide else (),
+        masked=(*MASKED, *_thermal_throttles()) if hide else (),
         read_only=READ_ONLY if hide else (),
         is_privileged=spec.privileged,
         shares_host_ipc=spec.ipc_mode == "host",
@@ -181,6 +184,13 @@ def init_plan(
         sysctls=_sysctls(spec),
         network_pidfd=network_pidfd,
     )
+
+
+@lru_cache(maxsize=1)
+def _thermal_throttles() -> tuple[bytes, ...]:
+    """Return the folders that count when each processor was too hot: a side channel to other containers."""
+    found = (entry.path + b"/thermal_throttle" for entry in os.scandir(b"/sys/devices/system/cpu"))
+    return tuple(path for path in found if os.path.isdir(path))
 
 
 def _overlay(container: Container, folder: str) -> OverlayMount:
@@ -231,18 +241,18 @@ def _volume(container: Container, mount: VolumeMount, volumes: VolumeStore) -> B
     volume = volumes.find(mount.volume)
     if volume is None:
         raise ContainerError(f"container {container.name}: no such volume: {mount.volume}", code="volume-missing")
-    source = volume.mountpoint
-    if mount.subpath:
-        source = os.path.normpath(f"{source}/{mount.subpath}")
-        if not source.startswith(volume.mountpoint + "/"):
-            raise ContainerError(f"container {container.name}: subpath leaves the volume: {mount.subpath}")
-    seed = not mount.nocopy and not mount.subpath
-    return Bind(encode(source), encode(mount.target), mount.read_only, seed_from_image=seed)
+    return Bind(
+        encode(volume.mountpoint),
+        encode(mount.target),
+        mount.read_only,
+        below=encode(mount.subpath),
+        seed_from_image=not mount.nocopy and not mount.subpath,
+    )
 
 
 def _tmpfs(container: Container, mount: TmpfsMount) -> Tmpfs:
     flags = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
-    data = [f"mode={mount.mode:o}"]
+    data = [] if mount.mode is None else [f"mode={mount.mode:o}"]
     if mount.size_bytes:
         data.append(f"size={mount.size_bytes}")
     for option in mount.options:
@@ -256,7 +266,8 @@ def _tmpfs(container: Container, mount: TmpfsMount) -> Tmpfs:
             raise ContainerError(f"container {container.name}: unknown tmpfs option {option!r}")
     if mount.read_only:
         flags |= libc.MS_RDONLY
-    return Tmpfs(encode(mount.target), flags, encode(",".join(data)))
+    has_mode = any(option.startswith("mode=") for option in data)
+    return Tmpfs(encode(mount.target), flags, encode(",".join(data)), has_mode)
 
 
 def _devices(spec: ContainerSpec) -> tuple[DeviceNode, ...]:
@@ -298,14 +309,19 @@ def _host_devices(known: set[bytes]) -> list[DeviceNode]:
 
 
 def _sysctls(spec: ContainerSpec) -> tuple[tuple[bytes, bytes], ...]:
+    """Return (path, value) of what the child sets; ``net.*`` is set by who wires the network."""
+    shares_network = isinstance(spec.networking, HostNetwork | ShareNetwork)
     found = []
     for name, value in spec.sysctls:
-        is_known = name.startswith("net.") or name.startswith(_IPC_SYSCTLS)
-        if not is_known:
+        is_own_network = name.startswith("net.") and not shares_network
+        is_own_ipc = name.startswith(_IPC_SYSCTLS) and spec.ipc_mode != "host"
+        if not (is_own_network or is_own_ipc):
             raise ContainerError(
                 f"container {spec.name}: sysctl {name} is not of a container's own namespaces",
                 code="sysctl-not-namespaced",
-                hint="only net.*, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.* can be set",
+                hint="only net.* of an own network, and kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.* of"
+                " an own ipc namespace can be set",
             )
-        found.append((encode("/proc/sys/" + name.replace(".", "/")), encode(value)))
+        if is_own_ipc:
+            found.append((encode("/proc/sys/" + name.replace(".", "/")), encode(value)))
     return tuple(found)

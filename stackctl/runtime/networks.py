@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
-from stackctl.model.container import Attachment, JoinNetworks, PublishedPort
+from stackctl.model.container import Attachment, JoinNetworks, NoNetwork, PublishedPort
 from stackctl.model.network import NetworkSpec
 from stackctl.runtime import health
 from stackctl.runtime.kernel.netlink import Netlink
@@ -191,11 +191,16 @@ class Networks:
 
     def connect(self, container: Container, pid: int) -> None:
         """Wire the network namespace of a process that was just born, and answer its DNS."""
-        if not isinstance(container.spec.networking, JoinNetworks):
+        networking = container.spec.networking
+        if not isinstance(networking, JoinNetworks | NoNetwork):
             return
+        sysctls = [setting for setting in container.spec.sysctls if setting[0].startswith("net.")]
         netns = open_netns(pid)
         try:
-            bridges.attach(netns, self._endpoints(container), netlink=self._netlink)
+            if isinstance(networking, NoNetwork):
+                bridges.attach(netns, (), netlink=self._netlink, sysctls=sysctls)
+                return
+            bridges.attach(netns, self._endpoints(container), netlink=self._netlink, sysctls=sysctls)
             self._dns.serve(container.id, netns, servers=self._servers(container))
         finally:
             os.close(netns)

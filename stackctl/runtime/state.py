@@ -30,7 +30,8 @@ class Facts:
 
     ``pid`` and ``identity`` (see ``kernel.process``) name its first process, ``start_ticks`` its journal
     entry. ``addresses`` maps networks to IPv4 addresses, ``ports`` lists (host_ip, host_port,
-    container_port, protocol). ``is_wanted``: to be started again when the policy says so.
+    container_port, protocol). ``is_wanted``: to be started again when the policy says so. ``back_off``
+    counts the restarts since the last good run; ``oom_kills_before`` is what the cgroup had counted at the start.
     """
 
     created_ns: int = 0
@@ -45,6 +46,8 @@ class Facts:
     is_wanted: bool = False
     was_stopped: bool = False
     restart_count: int = 0
+    back_off: int = 0
+    oom_kills_before: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
     ports: list[tuple[str, int, int, str]] = field(default_factory=list)
     health: str = "none"

@@ -14,8 +14,6 @@ from stackctl.stackfile.schema import Places
 from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, texts
 from stackctl.stackfile.units import parse_bytes
 
-_MODE = 0o1777
-
 
 class MountDecoder:
     """Decodes the mounts of one service; what cannot be is reported."""
@@ -59,7 +57,7 @@ class MountDecoder:
                 )
             case "tmpfs":
                 size = parse_bytes(as_text(tmpfs.get("size"))) or 0
-                mode = as_int(tmpfs.get("mode"), _MODE)
+                mode = as_int(tmpfs.get("mode")) if "mode" in tmpfs else None
                 return TmpfsMount(target=target, size_bytes=size, mode=mode, read_only=read_only)
             case _:
                 return VolumeMount(
@@ -71,7 +69,8 @@ class MountDecoder:
                 )
 
     def _tmpfs(self, text: str, path: Path) -> TmpfsMount:
-        size, mode, read_only = 0, _MODE, False
+        size, read_only = 0, False
+        mode: int | None = None
         options: list[str] = []
         for option in filter(None, text.partition(":")[2].split(",")):
             key, _, value = option.partition("=")

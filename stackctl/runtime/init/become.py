@@ -33,6 +33,22 @@ class Progress:
         os.write(self._error_fd, struct.pack("<BH", self.stage, number) + text[:2000])
 
 
+def descriptors_of(plan: ProcessPlan) -> tuple[int, ...]:
+    """Return every descriptor a process needs on its way."""
+    standard = (plan.stdin_fd, plan.stdout_fd, plan.stderr_fd)
+    return (*standard, plan.error_fd, plan.channel_fd, plan.init_fd, *plan.cgroup_join_fds)
+
+
+def close_all_but(needed: tuple[int, ...], further: int) -> None:
+    """Close every descriptor but 0, 1, 2 and these; -1 stands for none."""
+    first = 3
+    for fd in sorted({fd for fd in (*needed, further) if fd >= first}):
+        if fd > first:
+            libc.close_range(first, fd - 1)
+        first = fd + 1
+    libc.close_range(first)
+
+
 def join_cgroups(plan: ProcessPlan) -> None:
     """Move this process into its version 1 cgroups, by descriptors the parent opened."""
     for fd in plan.cgroup_join_fds:
@@ -83,7 +99,9 @@ def _take_descriptors(plan: ProcessPlan, slave: int, uid: int) -> None:
         for number in (0, 1, 2):
             os.dup2(slave, number)
         return
-    for number, fd in enumerate((plan.stdin_fd, plan.stdout_fd, plan.stderr_fd)):
+    # The container's own /dev/null, not the host's: ours would be a door, if a small one, to the host's /dev.
+    stdin = plan.stdin_fd if plan.stdin_fd >= 0 else os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for number, fd in enumerate((stdin, plan.stdout_fd, plan.stderr_fd)):
         # A program that opens /dev/stdout anew must be allowed to, whoever it runs as.
         if uid and number and os.fstat(fd).st_mode & 0o170000 == 0o010000:
             os.fchown(fd, uid, -1)

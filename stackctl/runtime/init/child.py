@@ -12,7 +12,7 @@ import signal
 from typing import NoReturn
 
 from stackctl.runtime.init import become, paths, rootfs, terminal
-from stackctl.runtime.init.plan import Bind, InitPlan
+from stackctl.runtime.init.plan import Bind, InitMount, InitPlan
 from stackctl.runtime.kernel import libc
 
 FAILED = 127
@@ -45,6 +45,7 @@ def _start(plan: InitPlan, progress: become.Progress) -> None:
     # Threat: until execve this process is a copy of the supervisor; another in the same pid namespace
     # must not trace it (CVE-2016-9962).
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    become.close_all_but(become.descriptors_of(plan.process), plan.network_pidfd)
     reset_signals()
     os.setsid()
     os.umask(0)
@@ -60,6 +61,7 @@ def _start(plan: InitPlan, progress: become.Progress) -> None:
 
 def _build_root(plan: InitPlan, progress: become.Progress) -> int:
     progress.enter("root file system")
+    mounts = rootfs.copy_shared(plan.mounts)
     rootfs.stop_propagation()
     root = rootfs.mount_overlay(plan.root, plan.mountpoint)
     for item in plan.host_binds:
@@ -74,13 +76,13 @@ def _build_root(plan: InitPlan, progress: become.Progress) -> int:
     rootfs.mount_dev(root, plan)
     rootfs.mount_sys(root, plan)
     progress.enter("mount")
-    _mount_what_was_asked(plan, root)
+    _mount_what_was_asked((*mounts, *plan.etc_binds), root)
     return root
 
 
-def _mount_what_was_asked(plan: InitPlan, root: int) -> None:
+def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int) -> None:
     forbidden = rootfs.kernel_devices(root)
-    for item in (*plan.mounts, *plan.etc_binds):
+    for item in mounts:
         if isinstance(item, Bind):
             rootfs.bind(root, item, forbidden)
         else:

@@ -16,6 +16,8 @@ def run(plan: EnterPlan) -> NoReturn:
     progress = become.Progress(plan.process.error_fd)
     try:
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
+        # Threat: a container that may trace sees this process already, with all that the supervisor has open.
+        become.close_all_but(become.descriptors_of(plan.process), plan.pidfd)
         reset_signals()
         os.setsid()
         progress.enter("cgroup")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from stackctl.runtime.kernel import libc
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST_LINKS = 40
 _IN_ROOT = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS
 
 
@@ -27,21 +29,8 @@ def make_directory(root: int, path: bytes, mode: int = 0o755) -> int:
         return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         pass
-    parent, name = _split(path)
-    above = make_directory(root, parent, mode) if parent.strip(b"/") else open_in_root(root, b"/")
-    try:
-        _make_entry(above, name, mode)
-    finally:
-        os.close(above)
+    _make(root, path, lambda above, name: os.mkdir(name, mode, dir_fd=above))
     return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
-
-
-def _make_entry(above: int, name: bytes, mode: int) -> None:
-    try:
-        os.mkdir(name, mode, dir_fd=above)
-    except FileExistsError:
-        # A dangling link: resolving it said "not found", so what it points at has to be made.
-        raise OSError(errno.ELOOP, "dangling link in the way", name) from None
 
 
 def make_file(root: int, path: bytes) -> int:
@@ -50,14 +39,28 @@ def make_file(root: int, path: bytes) -> int:
         return open_in_root(root, path)
     except FileNotFoundError:
         pass
+    _make(root, path, _create_file)
+    return open_in_root(root, path)
+
+
+def _create_file(above: int, name: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(name, flags, 0o644, dir_fd=above))
+
+
+def _make(root: int, path: bytes, create: Callable[[int, bytes], None], links_left: int = _MOST_LINKS) -> None:
     parent, name = _split(path)
-    above = make_directory(root, parent)
+    above = make_directory(root, parent) if parent.strip(b"/") else open_in_root(root, b"/")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(name, flags, 0o644, dir_fd=above))
+        create(above, name)
+    except FileExistsError:
+        # A dangling link, as /etc/resolv.conf often is: resolving it said "not found", so what it points at is made.
+        if not links_left:
+            raise OSError(errno.ELOOP, "too many links", path) from None
+        link = os.readlink(name, dir_fd=above)
+        _make(root, link if link.startswith(b"/") else parent + b"/" + link, create, links_left - 1)
     finally:
         os.close(above)
-    return open_in_root(root, path)
 
 
 def _split(path: bytes) -> tuple[bytes, bytes]:

@@ -44,22 +44,32 @@ class OverlayMount(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """A host path (or an open descriptor, when ``source_fd`` >= 0) seen at ``target`` in the container."""
+    """A host path seen at ``target`` in the container.
+
+    ``below`` is a path inside ``source`` that whoever writes there chose: it is never followed out of it.
+    ``source_fd`` >= 0 is a mount tree that was copied already. ``attributes`` are MOUNT_ATTR_* besides read-only.
+    """
 
     source: bytes
     target: bytes
     is_read_only: bool
+    below: bytes = b""
     source_fd: int = -1
     propagation: int = 0
+    attributes: int = 0
     seed_from_image: bool = False
 
 
 class Tmpfs(NamedTuple):
-    """A tmpfs at ``target``; ``data`` is the mount option text."""
+    """A tmpfs at ``target``; ``data`` is the mount option text.
+
+    Unless it ``has_mode``, its mode is that of the directory it covers, 1777 when there is none.
+    """
 
     target: bytes
     flags: int
     data: bytes
+    has_mode: bool = True
 
 
 InitMount: TypeAlias = Bind | Tmpfs
@@ -82,8 +92,8 @@ class ProcessPlan(NamedTuple):
     ``user`` is ``name|uid[:name|gid]`` and ``groups`` are extra ones, looked up in the image by us.
     ``bounding`` is a capability mask; a user other than root has none of it in effect. ``seccomp`` is what
     ``kernel.seccomp`` prepared, None for no filter. ``rlimits`` holds (number, soft, hard). The three
-    standard descriptors are -1 where a terminal takes their place. ``error_fd`` takes one report or
-    closes on success; ``channel_fd`` is a socket to the parent.
+    standard descriptors are -1 where a terminal takes their place; stdin is -1 for the container's own
+    /dev/null too. ``error_fd`` takes one report or closes on success; ``channel_fd`` is a socket to the parent.
     """
 
     argv: tuple[bytes, ...]

@@ -6,10 +6,11 @@ import os
 from typing import Final
 
 from stackctl.runtime.init import paths, seed
-from stackctl.runtime.init.plan import Bind, InitPlan, OverlayMount, Tmpfs
+from stackctl.runtime.init.plan import Bind, InitMount, InitPlan, OverlayMount, Tmpfs
 from stackctl.runtime.kernel import libc
 
 _PAGE: Final = 4096
+_OPTION_BYTES: Final = len(b"lowerdir=,\0")
 _SAFE: Final = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 _DEV_LINKS: Final = (
     (b"/proc/self/fd", b"fd"),
@@ -17,8 +18,8 @@ _DEV_LINKS: Final = (
     (b"/proc/self/fd/1", b"stdout"),
     (b"/proc/self/fd/2", b"stderr"),
     (b"pts/ptmx", b"ptmx"),
-    (b"/proc/kcore", b"core"),
 )
+_NO_CODE: Final = libc.MOUNT_ATTR_NOSUID | libc.MOUNT_ATTR_NODEV | libc.MOUNT_ATTR_NOEXEC
 
 
 def stop_propagation() -> None:
@@ -34,10 +35,16 @@ def mount_overlay(overlay: OverlayMount, mountpoint: bytes) -> int:
     # Layer names are relative to their folder, as the kernel cuts the option text at one page.
     os.chdir(overlay.layer_parent)
     lower = b":".join(reversed(overlay.layers))
-    data = b"lowerdir=%s,upperdir=%s,workdir=%s" % (lower, _escape(overlay.upper), _escape(overlay.work))
-    if len(data) >= _PAGE:
-        raise OSError(7, "too many layers for one overlay", overlay.layer_parent)
-    libc.mount(b"overlay", mountpoint, b"overlay", 0, data)
+    above = b"upperdir=%s,workdir=%s" % (_escape(overlay.upper), _escape(overlay.work))
+    opened: list[int] = []
+    if len(lower) + len(above) + _OPTION_BYTES > _PAGE:
+        # Their descriptors have still shorter names, in a folder of their own.
+        opened = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in overlay.layers]
+        os.chdir(b"/proc/self/fd")
+        lower = b":".join([b"%d" % fd for fd in reversed(opened)])
+    libc.mount(b"overlay", mountpoint, b"overlay", 0, b"lowerdir=%s,%s" % (lower, above))
+    for fd in opened:
+        os.close(fd)
     os.chdir(b"/")
     return os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -61,6 +68,8 @@ def mount_dev(root: int, plan: InitPlan) -> None:
             os.chown(node.path, node.uid, node.gid, dir_fd=dev, follow_symlinks=False)
     for destination, name in _DEV_LINKS:
         os.symlink(destination, name, dir_fd=dev)
+    if _exists(root, b"/proc/kcore"):
+        os.symlink(b"/proc/kcore", b"core", dir_fd=dev)
     os.close(dev)
     pts = b"newinstance,ptmxmode=0666,mode=0620,gid=5"
     _mount_at(root, b"/dev/pts", b"devpts", libc.MS_NOSUID | libc.MS_NOEXEC, pts)
@@ -69,6 +78,14 @@ def mount_dev(root: int, plan: InitPlan) -> None:
         return
     _mount_at(root, b"/dev/shm", b"tmpfs", _SAFE, b"mode=1777,size=%d" % plan.shm_bytes)
     _mount_at(root, b"/dev/mqueue", b"mqueue", _SAFE)
+
+
+def _exists(root: int, path: bytes) -> bool:
+    try:
+        os.close(paths.open_in_root(root, path))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make_node(root: int, dev: int, path: bytes, mode: int, device: int) -> None:
@@ -93,7 +110,7 @@ def mount_sys(root: int, plan: InitPlan) -> None:
         return
     _mount_at(root, b"/sys/fs/cgroup", b"tmpfs", _SAFE, b"mode=755,size=64k")
     for source, name in plan.cgroup_binds:
-        bind(root, Bind(source, b"/sys/fs/cgroup/" + name, not plan.is_privileged))
+        bind(root, Bind(source, b"/sys/fs/cgroup/" + name, not plan.is_privileged, attributes=_NO_CODE))
     if read_only:
         target = paths.open_in_root(root, b"/sys/fs/cgroup")
         libc.mount_setattr(target, set_attributes=libc.MOUNT_ATTR_RDONLY)
@@ -110,10 +127,15 @@ def _mount_at(root: int, path: bytes, kind: bytes, flags: int, data: bytes = b""
 
 def mount_tmpfs(root: int, item: Tmpfs, forbidden: frozenset[int]) -> None:
     """Mount an empty tmpfs for the user."""
-    target = paths.make_directory(root, item.target)
+    try:
+        target = paths.open_in_root(root, item.target, os.O_PATH | os.O_DIRECTORY)
+        mode = os.fstat(target).st_mode & 0o7777
+    except FileNotFoundError:
+        target, mode = paths.make_directory(root, item.target), 0o1777
     _refuse(target, item.target, forbidden)
+    data = item.data if item.has_mode else b"mode=%o,%s" % (mode, item.data)
+    libc.mount(b"tmpfs", paths.through_proc(target), b"tmpfs", item.flags, data.rstrip(b","))
     os.close(target)
-    _mount_at(root, item.target, b"tmpfs", item.flags, item.data)
 
 
 def bind(root: int, item: Bind, forbidden: frozenset[int] = frozenset()) -> None:
@@ -121,21 +143,43 @@ def bind(root: int, item: Bind, forbidden: frozenset[int] = frozenset()) -> None
 
     ``forbidden`` are devices, as ``kernel_devices`` returns them, that nothing may be mounted over.
     """
-    source = item.source_fd
-    if source < 0:
-        source = libc.open_tree(-100, item.source, libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE)
+    source = item.source_fd if item.source_fd >= 0 else _copy_tree(item)
     is_directory = paths.is_directory(source)
     make = paths.make_directory if is_directory else paths.make_file
     target = make(root, item.target)
     _refuse(target, item.target, forbidden)
     if item.seed_from_image and is_directory:
         seed.fill_if_empty(source, root, item.target)
-    if item.is_read_only:
-        libc.mount_setattr(source, set_attributes=libc.MOUNT_ATTR_RDONLY, is_recursive=True)
+    attributes = item.attributes | (libc.MOUNT_ATTR_RDONLY if item.is_read_only else 0)
+    if attributes:
+        libc.mount_setattr(source, set_attributes=attributes, is_recursive=True)
     libc.mount_setattr(source, propagation=item.propagation or libc.MS_PRIVATE, is_recursive=True)
     libc.move_mount(source, target)
     os.close(source)
     os.close(target)
+
+
+def _copy_tree(item: Bind) -> int:
+    flags = libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE
+    if not item.below:
+        return libc.open_tree(-100, item.source, flags)
+    folder = os.open(item.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    inside = paths.open_in_root(folder, item.below)
+    try:
+        return libc.open_tree(inside, b"", flags | libc.AT_EMPTY_PATH)
+    finally:
+        os.close(inside)
+        os.close(folder)
+
+
+def copy_shared(mounts: tuple[InitMount, ...]) -> tuple[InitMount, ...]:
+    """Copy the trees of shared binds now, while they still are peers of the host's: call before stop_propagation."""
+    return tuple(
+        item._replace(source_fd=_copy_tree(item))
+        if isinstance(item, Bind) and item.propagation == libc.MS_SHARED
+        else item
+        for item in mounts
+    )
 
 
 def kernel_devices(root: int) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -19,6 +20,7 @@ _CLONE_PIDFD: Final = 0x1000
 _CLONE_INTO_CGROUP: Final = 0x200000000
 _PIDFD_GET_INFO: Final = 0xC040FF0B  # _IOWR(0xFF, 11, 64 bytes)
 _INFO_EXIT: Final = 8
+_KILL_ROUNDS: Final = 3
 
 # PyDLL keeps the interpreter lock over the call, as fork needs.
 _pylibc: Final = ctypes.PyDLL(None, use_errno=True)
@@ -127,6 +129,38 @@ def send_signal(pidfd: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def kill_tree(pid: int, pidfd: int) -> None:
+    """SIGKILL to a process that leads a session, to all of that session, and to all that descend from those.
+
+    The caller has not reaped it yet. What left both the session and its parents before is not found.
+    """
+    # Order: all are found before the first is killed, as orphans get a new parent. Then again: they may have forked.
+    members = _tree(pid)
+    send_signal(pidfd, signal.SIGKILL)
+    for _ in range(_KILL_ROUNDS):
+        for member in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+        members = _tree(pid)
+
+
+def _tree(leader: int) -> set[int]:
+    parents, found = {}, set()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int(name)
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            if fields[0] == b"Z":
+                continue
+            parents[pid] = int(fields[1])
+            if int(fields[3]) == leader:
+                found.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+        found |= more
+    return found - {leader}
 
 
 def signal_number(name: str) -> int:

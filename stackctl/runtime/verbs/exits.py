@@ -51,7 +51,8 @@ def ended(world: World, container: Container, code: int) -> None:
         container.look_at_start()
     facts = container.facts
     facts.exit_code, facts.finished_ns = code, time.time_ns()
-    facts.oom_killed = world.cgroups.oom_kills(world.paths.engine_id, container.id) > 0
+    # The group, and so its count, stays from one run to the next when the restart policy brings it back.
+    facts.oom_killed = world.cgroups.oom_kills(world.paths.engine_id, container.id) > facts.oom_kills_before
     ran_ns = facts.finished_ns - facts.started_ns
     # Order: the code is on disk before anyone is told; descriptors that pin the network namespace go first.
     health.end(container)
@@ -62,7 +63,7 @@ def ended(world: World, container: Container, code: int) -> None:
         container.failed_start()
         return
     if ran_ns > _GOOD_RUN_NS:
-        facts.restart_count = 0
+        facts.back_off = 0
     follow_policy(world, container, code)
 
 
@@ -91,7 +92,8 @@ def _restart_later(world: World, container: Container) -> None:
     from stackctl.runtime.verbs import start  # the two verbs call each other
 
     facts = container.facts
-    delay = min(_FIRST_BACK_OFF_S * 2 ** min(facts.restart_count, 20), _LONGEST_BACK_OFF_S)
+    delay = min(_FIRST_BACK_OFF_S * 2 ** min(facts.back_off, 20), _LONGEST_BACK_OFF_S)
+    facts.back_off += 1
     facts.restart_count += 1
     world.networks.unpublish(container)
 

@@ -25,6 +25,9 @@ from stackctl.runtime.world import World
 Done = Callable[[Exception | None], None]
 _SHARED_NAMESPACES = libc.CLONE_NEWNS | libc.CLONE_NEWUTS
 _F_SETPIPE_SZ = 1031
+# As a shell and Docker have them.
+_EXIT_CODES = {"command-not-found": 127, "command-not-executable": 126, "command-wrong-format": 126}
+_CANNOT_START = 128
 
 
 def start(world: World, container: Container, done: Done) -> None:
@@ -40,7 +43,7 @@ def start(world: World, container: Container, done: Done) -> None:
         return
     container.facts.is_wanted = True
     container.facts.was_stopped = False
-    container.facts.restart_count = 0
+    container.facts.restart_count = container.facts.back_off = 0
     launch(world, container, done)
 
 
@@ -67,7 +70,7 @@ def _os_failure(container: Container, error: OSError) -> ContainerError:
 
 def _give_up(world: World, container: Container, problem: Exception) -> None:
     container.facts.error = str(problem)
-    container.facts.exit_code = 128 if container.facts.exit_code is None else container.facts.exit_code
+    container.facts.exit_code = _EXIT_CODES.get(getattr(problem, "code", ""), _CANNOT_START)
     container.facts.finished_ns = time.time_ns()
     exits.release(world, container)
     container.facts.is_wanted = False
@@ -79,6 +82,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
         spec = container.spec
         world.networks.acquire(container, hostname_of(container))
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
+        container.facts.oom_kills_before = world.cgroups.oom_kills(world.paths.engine_id, container.id)
         world.cgroups.apply_limits(cgroup, spec.limits)
         world.cgroups.apply_devices(cgroup, spec.devices, spec.privileged)
         report = spawn.Report.open()
@@ -138,8 +142,11 @@ def _standard_descriptors(world: World, container: Container, child_ends: ExitSt
         world.kept.keep(kept, read_end)
         container.logs.add(read_end, stream, partial(world.kept.drop, kept))
         ends.append(write_end)
-    stdin = _stdin(world, container)
+    if not container.spec.stdin_open:
+        return -1, ends[0], ends[1]
+    stdin, container.stdin_fd = os.pipe2(os.O_CLOEXEC)
     child_ends.callback(os.close, stdin)
+    world.kept.keep(f"{container.id}/stdin", container.stdin_fd)
     return stdin, ends[0], ends[1]
 
 
@@ -150,15 +157,6 @@ def _enlarge(pipe: int) -> None:
         fcntl.fcntl(pipe, _F_SETPIPE_SZ, PIPE_BYTES)
     except PermissionError:  # over the user's soft limit: the default size works, slower
         return
-
-
-def _stdin(world: World, container: Container) -> int:
-    if not container.spec.stdin_open:
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    container.stdin_fd = write_end
-    world.kept.keep(f"{container.id}/stdin", write_end)
-    return read_end
 
 
 def _shared_network(world: World, container: Container) -> int:
