@@ -16,6 +16,7 @@ from stackctl.runtime.init.plan import Bind, InitMount, InitPlan
 from stackctl.runtime.kernel import libc
 
 FAILED = 127
+_SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 
 
 def run(plan: InitPlan) -> NoReturn:
@@ -35,9 +36,10 @@ def run(plan: InitPlan) -> NoReturn:
 
 
 def reset_signals() -> None:
-    """Give every signal its default action again: Python ignores SIGPIPE, and we block some."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    """Give every signal its default action again: what is ignored stays so over execve."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

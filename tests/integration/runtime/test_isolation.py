@@ -148,7 +148,9 @@ def test_kernel_secrets_are_masked(stack: Composed) -> None:
 
 
 def test_masks_cannot_be_written_to_or_unmounted(stack: Composed) -> None:
-    out = stack.sh("web", "touch /sys/firmware/x; umount /proc/acpi; umount /proc/keys; mount -o remount,rw /proc/sys; true")
+    out = stack.sh(
+        "web", "touch /sys/firmware/x; umount /proc/acpi; umount /proc/keys; mount -o remount,rw /proc/sys; true"
+    )
 
     assert out == ""
     assert _mounts(stack, "web")["/sys/firmware"][0] == "tmpfs"
@@ -179,33 +181,21 @@ def test_the_first_process_is_number_one_and_sees_no_others(stack: Composed) -> 
 
 @pytest.mark.parametrize("service", ["web", "bare", "mighty"])
 def test_a_container_starts_with_no_descriptors_but_the_standard_ones(stack: Composed, service: str) -> None:
-    inside = "$(pgrep -o -x sleep)" if service == "bare" else "1"
+    of_ours = "[ $(readlink $p/ns/mnt) = $(readlink /proc/self/ns/mnt) ] && grep -q sleep $p/comm"
 
-    assert stack.sh(service, f"ls /proc/{inside}/fd").split() == ["0", "1", "2"]
-    assert stack.exec(service, "sh", "-c", "echo /proc/$$/fd/*; echo").out.split() == [
-        f"/proc/{number}" for number in _fd_paths(stack, service)
-    ] or _exec_descriptors(stack, service) == {"0", "1", "2"}
+    first = stack.sh(service, f"for p in /proc/[0-9]*; do {of_ours} && ls $p/fd; done 2>/dev/null; true")
 
-
-def _fd_paths(stack: Composed, service: str) -> list[str]:
-    del stack, service
-    return []
-
-
-def _exec_descriptors(stack: Composed, service: str) -> set[str]:
-    # `find` itself would open the folder: the shell's glob opens it as descriptor 3 or higher and shows that too.
-    out = stack.exec(service, "sh", "-c", "for f in /proc/$$/fd/*; do [ -e $f ] && echo ${f##*/}; done").out
-    return set(out.split())
+    assert first.split() == ["0", "1", "2"]
+    # The shell's own glob shows the folder it has open too, but that is no longer there when it is looked at.
+    list_own = "for f in /proc/$$/fd/*; do [ -e $f ] && echo ${f##*/}; done; true"
+    assert stack.sh(service, list_own).split() == ["0", "1", "2"]
 
 
 def test_the_way_out_is_gone(stack: Composed) -> None:
-    climb = "cd /" + "; cd .." * 30 + "; ls -A | sort | tr '\\n' ' '; ls /proc/1/root/"
+    climb = "cd /; " + "cd ..; " * 30 + "ls -A"
 
-    seen = stack.sh("web", climb)
-
-    assert "made" in seen
-    assert str(stack.engine.root).split("/")[1] + "/engine" not in seen
-    assert stack.exec("web", "ls", str(stack.engine.root), status=None).status != 0
+    assert stack.sh("web", climb) == stack.sh("web", "ls -A /") == stack.sh("web", "ls -A /proc/1/root/")
+    assert stack.exec("web", "ls", str(stack.engine.root), status=1).out == ""
 
 
 def test_the_working_directory_is_made(stack: Composed) -> None:
