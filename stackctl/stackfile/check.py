@@ -1,7 +1,4 @@
-"""Checks between the parts of a stack: names that must exist, values that must agree.
-
-Dependency cycles are found where the graph is made, in ``reconcile``.
-"""
+"""Checks between the parts of a stack: names that must exist, values that must agree."""
 
 from __future__ import annotations
 
@@ -9,11 +6,13 @@ from collections.abc import Iterable
 
 from stackctl.model.stack import Path
 from stackctl.stackfile.canonical_mounts import tmpfs_target
+from stackctl.stackfile.check_cycles import check_cycles
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, did_you_mean, listing
 from stackctl.stackfile.schema import Places
 from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, texts
 
+_TOP_LEVEL = ("networks", "volumes", "configs", "secrets", "include", "name", "version")
 _SHARED = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
@@ -33,7 +32,9 @@ def check(
     checks = _Checks(tree, places, problems, frozenset(disabled))
     checks.is_complete = is_complete
     for name, service in checks.services.items():
-        checks.service(name, as_dict(service))
+        if isinstance(service, dict):
+            checks.service(name, service)
+    check_cycles(checks.services, places, problems)
     checks.container_names()
     checks.host_ports()
     for section in ("secrets", "configs"):
@@ -58,7 +59,9 @@ class _Checks:
                 "Service has no image",
                 self._places.of_key(path),
                 detail=f"The service `{name}` has neither `image` nor `build`.",
-                hint="add `image: …`",
+                hint=f"`{name}` belongs to the top level: move it out of `services`"
+                if name in _TOP_LEVEL
+                else "add `image: …`",
             )
         self._networks(path, service)
         self._mounts(path, service)

@@ -130,7 +130,7 @@ class _Explanation:
             case "required":
                 self._missing_keys(error, path)
             case "type":
-                self._wrong_type(path, error.instance, _type_names(error.schema))
+                self._wrong_type(path, error.instance, _type_names(error.schema), error.schema.get("x-must-be", ""))
             case "pattern" if "propertyNames" in error.absolute_schema_path:
                 self._bad_name(error, path)
             case _:
@@ -176,15 +176,15 @@ class _Explanation:
                     detail=f"`{dotted(path)}` needs the key `{key}`{_meaning(error.schema, key)}.",
                 )
 
-    def _wrong_type(self, path: Path, value: object, names: list[str]) -> None:
-        wanted = alternatives(_NAMES[name] for name in names if name != "null")
+    def _wrong_type(self, path: Path, value: object, names: list[str], must_be: str = "") -> None:
+        wanted = must_be or alternatives(_NAMES[name] for name in names if name != "null")
         mark = self._places.of_value(path) if value is not None else self._places.of_key(path)
         self._problems.error(
             "wrong-type",
             "Wrong type of value",
             mark,
             detail=f"{_owner(path)} must be {wanted}, not {kind_of_value(value)}.",
-            hint=_type_hint(value, names),
+            hint=f"did you mean `{value}s`?" if must_be and is_type(value, "integer") else _type_hint(value, names),
         )
 
     def _bad_name(self, error: _Error, path: Path) -> None:
@@ -266,6 +266,8 @@ def _type_hint(value: object, names: list[str]) -> str:
     if "string" in names and not isinstance(value, str | list | dict):
         shown = json.dumps(value)
         return f'put it in quotes: "{shown}"'
+    if names == ["string"] and isinstance(value, dict) and len(value) == 1:
+        return "in a list, write `- NAME=value`; text that contains `: ` needs quotes"
     if "array" in names and "object" not in names and isinstance(value, str):
         return f"write it as a list: [{json.dumps(value)}]"
     if "object" in names and isinstance(value, list):

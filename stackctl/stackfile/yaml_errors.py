@@ -76,11 +76,28 @@ def explain(wrong: Exception, *, file: str, lines: list[str]) -> tuple[list[Mark
         place = getattr(wrong, "context_mark", None) or place
     if "found character '\\t'" in problem:
         return _marks(place, file, lines), _TAB[1], _TAB[2]
+    bare = _line_without_colon(problem, place, lines)
+    if bare is not None:
+        text = lines[bare].strip()
+        column = len(lines[bare]) - len(lines[bare].lstrip()) + 1
+        mark = Mark(file, bare + 1, column, column + len(text))
+        return [mark], "This line has no `:` after its key.", "write `key: value`"
     for pattern, detail, hint in _RULES:
         match = re.search(pattern.replace("}}", "}"), problem)
         if match is not None:
             return _marks(place, file, lines), detail.format(**match.groupdict()), hint
     return _marks(place, file, lines), f"{problem[:1].upper()}{problem[1:]}.", ""
+
+
+def _line_without_colon(problem: str, place: object, lines: list[str]) -> int | None:
+    """Return the line before the one complained about if that one, at the same indentation, lacks its colon."""
+    number = getattr(place, "line", 0)
+    if "mapping values are not allowed" not in problem or not 0 < number < len(lines):
+        return None
+    before, after = lines[number - 1], lines[number]
+    is_level = len(before) - len(before.lstrip(" ")) == len(after) - len(after.lstrip(" "))
+    is_bare = re.fullmatch(r" *[A-Za-z_][\w.-]*( +\S+)?", before) is not None
+    return number - 1 if is_level and is_bare else None
 
 
 def _marks(place: object, file: str, lines: list[str]) -> list[Mark]:

@@ -1,0 +1,39 @@
+"""What is said about wrong stack files, word for word, by the commands a user types.
+
+Each file of ``diagnostics/`` is a stack file, a line ``=== said``, and what goes to standard error. With
+STACKCTL_GOLDEN=write what is said now is written there instead of being compared: read it before it is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.golden.conftest import Command
+
+_CASES = sorted((Path(__file__).parent / "diagnostics").glob("*.txt"))
+_CUT = "=== said\n"
+_WRITES = os.environ.get("STACKCTL_GOLDEN") == "write"
+
+
+@pytest.mark.parametrize("case", _CASES, ids=[case.stem for case in _CASES])
+def test_a_mistake_is_explained_in_these_words(case: Path, call: Command, shop: Path) -> None:
+    text, _, said = case.read_text(encoding="utf-8").partition(_CUT)
+    (shop / "compose.yaml").write_text(text, encoding="utf-8")
+
+    status, out, err = call("config", "--quiet")
+    err = err.replace(str(shop), "/shop")
+
+    if _WRITES:
+        case.write_text(f"{text}{_CUT}{err}", encoding="utf-8")
+    assert (out, err) == ("", said if not _WRITES else err)
+    assert status == (1 if "error[" in said else 0)
+    if "error[" in said:  # before any engine is asked, `up` says the same
+        status, out, again = call("up", "-d")
+        assert (status, out, again.replace(str(shop), "/shop")) == (1, "", err)
+
+
+def test_there_are_cases() -> None:
+    assert len(_CASES) > 40
