@@ -10,9 +10,15 @@ import pytest
 
 from tests.support.engine import Engine
 from tests.support.images import busybox_image, docker_save_archive
+from tests.support.init import be_init_if_first
 from tests.support.leaks import Leaks
 
 BUSYBOX = "/bin/busybox"
+
+
+def pytest_configure() -> None:
+    """Make sure that somebody reaps orphans."""
+    be_init_if_first()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -72,6 +72,10 @@ class Loop:
         """Leave ``run`` after the present round."""
         self._running = False
 
+    def close(self) -> None:
+        """Let go of the kernel's side; nothing may be watched any more."""
+        self._epoll.close()
+
     def _timeout_s(self) -> float:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)

@@ -50,6 +50,8 @@ def _to_bool(text: str) -> bool | None:
 
 
 _NAMES: dict[_Cast, str] = {_to_int: "a whole number", _to_float: "a number", _to_bool: "`true` or `false`"}
+_STAND_INS: dict[_Cast, int | bool] = {_to_int: 1, _to_float: 1, _to_bool: False}
+"""What goes on in place of a value that was reported, so that nothing else is said about it."""
 _UPDATE: _Trie = {"parallelism": _to_int, "max_failure_ratio": _to_float}
 _SERVICE: _Trie = {
     "attach": _to_bool,
@@ -152,7 +154,7 @@ def _apply(node: Node, convert: _Cast, path: tuple[str | int, ...], problems: Pr
             node.mark,
             detail=f"`{dotted(path)}` must be {_NAMES[convert]}, not `{node.value}`.",
         )
-        return Scalar(None, node.mark, node.tag)
+        return Scalar(_STAND_INS[convert], node.mark, node.tag)
     if isinstance(value, bool) and node.value.lower() not in ("true", "false"):
         word = "true" if value else "false"
         problems.warning(

@@ -215,7 +215,8 @@ SERVICE: Table = {
 }
 _RESOURCE: Table = {"name": YES, "external": YES, "labels": YES}
 _CONTENT_SOURCE: Table = {
-    **_RESOURCE,
+    "name": YES,
+    "labels": minor("a config or secret is kept with the stack, and has no labels of its own"),
     "external": no("configs and secrets are not kept outside of a stack", "use `file` or `environment`"),
     "file": YES,
     "content": YES,

@@ -83,6 +83,7 @@ def server(lab: Lab, zone: NetworkZone, tmp_path: Path) -> Iterator[DnsServer]: 
     yield server
     stopping.set()
     thread.join()
+    loop.close()
 
 
 @pytest.fixture
