@@ -7,6 +7,7 @@ somebody waits.
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -105,7 +106,8 @@ class World:
         self.networks: dict[str, MemoryNetwork] = {}
         self.volumes: dict[str, MemoryVolume] = {}
         self._behaviour_of = behaviour_of
-        self._count = 0
+        self._ids = itertools.count(1)
+        self._turns = itertools.count(1)
         self._events: list[tuple[int, int, MemoryContainer, int, Callable[[MemoryContainer], None]]] = []
 
     # -- time -----------------------------------------------------------------------------------------
@@ -129,15 +131,11 @@ class World:
     ) -> None:
         if seconds is not None:
             due = self.now_ns + round(seconds * 1e9)
-            heapq.heappush(self._events, (due, self._next(), container, container.run, happen))
-
-    def _next(self) -> int:
-        self._count += 1
-        return self._count
+            heapq.heappush(self._events, (due, next(self._turns), container, container.run, happen))
 
     def _new_id(self) -> str:
         # The part that makes temporary names unique is the first: 12 digits.
-        return f"{self._next():012x}".ljust(64, "0")
+        return f"{next(self._ids):012x}".ljust(64, "0")
 
     # -- networks and volumes -------------------------------------------------------------------------
 
@@ -170,7 +168,7 @@ class World:
     def create_volume(self, spec: VolumeSpec) -> None:
         """Make the volume unless it exists."""
         if spec.name not in self.volumes:
-            self.volumes[spec.name] = MemoryVolume(spec, self._next(), self.now_ns)
+            self.volumes[spec.name] = MemoryVolume(spec, next(self._turns), self.now_ns)
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume that no container has; none of the name is fine."""

@@ -153,8 +153,11 @@ def _ms_since(started: float) -> float:
     return (time.monotonic() - started) * 1000
 
 
-def with_retries(act: Callable[[], str], cancelled: CancelCheck) -> str:
-    """Call ``act``, again after a pause while it raises TransientError, at most five times."""
+def with_retries(act: Callable[[], str], cancelled: CancelCheck, *, sleep: Callable[[float], None] = time.sleep) -> str:
+    """Call ``act``, again after a pause while it raises TransientError, at most five times.
+
+    The pauses are random, and get longer. Once ``cancelled`` it is not called again.
+    """
     try:
         return act()
     except TransientError:
@@ -164,6 +167,7 @@ def with_retries(act: Callable[[], str], cancelled: CancelCheck) -> str:
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=tenacity.wait_random_exponential(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
             stop=tenacity.stop_after_attempt(_ATTEMPTS - 1) | tenacity.stop_when_event_set(_EventLike(cancelled)),
+            sleep=sleep,
             reraise=True,
         )
         return retrying(act)

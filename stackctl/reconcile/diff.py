@@ -82,7 +82,10 @@ def _reasons(name: str, before: object, after: object, wanted: ContainerSpec) ->
         return [_mount_reason(before, after, wanted)]
     where = _where(wanted, name)
     if name == "limits":
-        return [Reason(title, old, new, where) for title, old, new in limits_text(before, after)]
+        return [
+            Reason(title, old, new, wanted.origin.get(f"limits.{title}") or where)
+            for title, old, new in limits_text(before, after)
+        ]
     old, new = value_text(before), value_text(after)
     if old == new:
         return [Reason(f"{field_title(name)} changed", source=where)]

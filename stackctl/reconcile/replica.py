@@ -48,6 +48,18 @@ _PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
         "name": (("container_name",),),
     }
 )
+# The same for each single limit, by what it is called in a plan.
+_LIMIT_PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
+    {
+        "cpus": (("cpus",), ("deploy", "resources", "limits", "cpus")),
+        "memory": (("mem_limit",), ("deploy", "resources", "limits", "memory")),
+        "memory reservation": (("mem_reservation",), ("deploy", "resources", "reservations", "memory")),
+        "memory and swap": (("memswap_limit",),),
+        "pids": (("pids_limit",), ("deploy", "resources", "limits", "pids")),
+        "cpu_shares": (("cpu_shares",),),
+        "cpuset": (("cpuset",),),
+    }
+)
 _HEALTH_FIELDS: Final = (
     "test",
     "interval_s",
@@ -242,7 +254,7 @@ def _labels(
 
 
 def _origin(stack: Stack, service: Service) -> Mapping[str, SourceRange]:
-    """Return where each field is written, ``env.KEY`` and ``labels.KEY`` too; "" is the service itself."""
+    """Return where each field is written, also ``env.KEY``, ``labels.KEY``, ``limits.NAME``; "" is the service."""
     positions = stack.positions
     base: Path = ("services", service.name)
     if not positions:
@@ -266,3 +278,6 @@ def _keyed(service: Service) -> Iterator[tuple[str, Path]]:
         yield f"env.{key}", ("environment", key)
     for key, _ in service.labels:
         yield f"labels.{key}", ("labels", key)
+    for name, paths in _LIMIT_PLACES.items():
+        for path in reversed(paths):
+            yield f"limits.{name}", path

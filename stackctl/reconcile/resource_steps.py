@@ -17,6 +17,7 @@ from stackctl.reconcile.action import (
     StopContainer,
 )
 from stackctl.reconcile.changes import Changes, going_away, networks_of
+from stackctl.reconcile.claims import Holders
 from stackctl.reconcile.match import RUNNING, Matched, is_temporary
 from stackctl.reconcile.plan import Change, Disruption, PlanBuilder, Reason
 from stackctl.reconcile.policy import Policy
@@ -47,7 +48,9 @@ class ResourceSteps:
         self._changes = changes
         self._policy = policy
         self._oneoff_of = oneoff_of
+        self._holders = Holders(observed.containers)
         self._removed: set[str] = set()  # ids
+        self._stopped: dict[str, int] = {}  # id -> step after which it has let go of ports and addresses
         self._freed: dict[str, int] = {}  # container name -> step after which nobody has it
         self._detached: dict[str, set[int]] = {}  # network -> steps that take containers off it
         self._made: dict[tuple[str, str], int] = {}  # (kind, real name) -> step that makes it
@@ -58,12 +61,20 @@ class ResourceSteps:
         """Add all of it."""
         self._remove_superfluous()
         self._free_names()
+        self._free_claims()
         self._networks()
         self._volumes()
 
     def freed(self, name: str) -> set[int]:
         """Return the step after which a container name is free, if it is not now."""
         return {self._freed[name]} if name in self._freed else set()
+
+    def vacated(self, key: ResourceKey) -> set[int]:
+        """Return the steps after which nobody else has the container's host ports and addresses."""
+        spec = self._matched.wanted.containers[key].spec
+        own = self._matched.current.get(key)
+        holders = [holder for holder in self._holders.in_the_way_of(spec) if holder is not own]
+        return {self._stopped[holder.id] for holder in holders if holder.id in self._stopped}
 
     def is_removed(self, container: ObservedContainer) -> bool:
         """Whether a step removes the container already."""
@@ -85,6 +96,7 @@ class ResourceSteps:
         remove = RemoveContainer(container.name, container.id)
         step = self._steps.add(remove, after=after, because=because, disruption=disruption)
         self._removed.add(container.id)
+        self._stopped[container.id] = next(iter(after), step)
         self._freed[container.name] = step
         for name in networks_of(container.spec) if container.spec is not None else []:
             self._detached.setdefault(name, set()).add(step)
@@ -121,18 +133,36 @@ class ResourceSteps:
             step = self._steps.add(RenameContainer(existing.name, name), after=self.freed(name), because=because)
             self.renamed[key] = self._freed[existing.name] = step
 
+    def _free_claims(self) -> None:
+        """Remove first who has to give another its host port or address: two may exchange them."""
+        if self._policy.no_start:
+            return
+        for key, change in self._changes.containers.items():
+            if change.kind in ("keep", "update"):
+                continue
+            for holder in self._holders.in_the_way_of(self._matched.wanted.containers[key].spec):
+                if holder.key is None or holder.key == key or self.is_removed(holder):
+                    continue
+                fate = self._changes.containers.get(holder.key)
+                if fate is not None and fate.kind == "replace" and self._matched.current.get(holder.key) is holder:
+                    self.remove(holder, fate.because)
+
     def _networks(self) -> None:
         used = {name for spec in self._users() for name in networks_of(spec)}
-        for key, change in sorted(self._changes.networks.items()):
+        changes = [
+            (key, change)
+            for key, change in sorted(self._changes.networks.items())
+            if change.name in used and change.kind != "keep"
+        ]
+        removed = {
+            change.name: self._remove_network(change.name, change) for _, change in changes if change.kind == "replace"
+        }
+        for key, change in changes:
             spec = self._matched.wanted.networks[key]
-            if spec.name not in used or change.kind == "keep":
-                continue
             self.changed.append(change)
-            after: set[int] = set()
-            because = "is missing"
-            if change.kind == "replace":
-                because = change.because
-                after = {self._remove_network(spec.name, change)}
+            # A subnet may be that of another network until that one is gone.
+            after = {step for name, step in removed.items() if name == spec.name or spec.subnet}
+            because = change.because if change.kind == "replace" else "is missing"
             source = change.source or self._line(key)
             made = self._steps.add(CreateNetwork(spec), after=after, because=because, source=source)
             self._made["network", spec.name] = made

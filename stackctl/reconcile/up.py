@@ -231,7 +231,7 @@ class _UpPlanner:
         spec = self._wanted.containers[key].spec
         step = self._steps.add(
             StartContainer(spec.name, expect_id),
-            after=after | edges.hard,
+            after=after | edges.hard | self._under.vacated(key),
             soft_after=edges.soft,
             because=because,
             source=spec.origin.get(""),

@@ -93,7 +93,7 @@ def _text(value: object) -> str:
 def _networking(value: JoinNetworks | HostNetwork | NoNetwork | ShareNetwork) -> str:
     match value:
         case JoinNetworks(attachments=attachments):
-            return ", ".join(attachment.network for attachment in attachments)
+            return ", ".join(f"{a.network} {a.ipv4_address}".rstrip() for a in attachments)
         case HostNetwork():
             return "host"
         case NoNetwork():
