@@ -62,9 +62,10 @@ class Loop:
         """Work until ``stop``."""
         self._running = True
         while self._running:
-            for fd, _ in self._epoll.poll(self._timeout_s()):
-                callback = self._callbacks.get(fd)
-                if callback is not None:
+            ready = [(fd, self._callbacks.get(fd)) for fd, _ in self._epoll.poll(self._timeout_s())]
+            for fd, callback in ready:
+                # Unless an earlier one of this round closed it, and its number is another's already.
+                if callback is not None and self._callbacks.get(fd) is callback:
                     callback()
             self._call_due()
 
