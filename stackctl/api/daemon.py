@@ -25,7 +25,7 @@ from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.stacks import Stacks
-from stackctl.errors import Conflict
+from stackctl.errors import Conflict, EngineError
 from stackctl.images.store import ImageStore, ImageUser
 from stackctl.runtime.messages import PROTOCOL
 from stackctl.runtime.paths import EnginePaths
@@ -45,7 +45,7 @@ class Daemon:
 
     def serve(self) -> None:
         """Serve until somebody stops the engine, or SIGTERM."""
-        store = ImageStore(self._paths.root, users_of=self._users_of)
+        store = ImageStore(self._paths.root, users_of=self._users_of, changed=self._images_changed)
         engine = LocalEngine(self._paths, self._supervisor, store)
         self._engine = engine
         stacks = Stacks(engine, ContentStore(self._paths))
@@ -62,6 +62,12 @@ class Daemon:
     def _users_of(self, image_id: str) -> list[ImageUser]:
         containers = self._engine.containers() if self._engine is not None else ()
         return [ImageUser(c.name, c.state == "running") for c in containers if c.image_id == image_id]
+
+    def _images_changed(self) -> None:
+        # Without a supervisor there are no stamps that an image could make wrong.
+        if self._engine is not None:
+            with contextlib.suppress(EngineError):
+                self._engine.images_changed()
 
     def status(self) -> dict[str, Any]:
         """Return what `engine status` shows."""

@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
         except (Failure, BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # the edge: nobody above knows how to show it
-            _show(error, ctx.obj)
+            _show(error, ctx.obj if isinstance(ctx.obj, Settings) else None)
             raise Failure(error.exit_status if isinstance(error, StackctlError) else 1) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -116,6 +116,7 @@ def root(
         ansi=choose_ansi(ansi, environment),
         environment=environment,
         cwd=os.getcwd(),
+        arguments=tuple(ctx.obj or ()),
     )
     _refuse_unsupported(others)
     if ctx.invoked_subcommand is None:
@@ -151,7 +152,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status: 1 for everything wrong, 130 when interrupted."""
     try:
-        result = root.main(arguments, prog_name="stackctl", standalone_mode=False)
+        result = root.main(arguments, prog_name="stackctl", standalone_mode=False, obj=arguments)
     except Failure as failure:
         return failure.exit_status
     except click.exceptions.Exit as leaving:

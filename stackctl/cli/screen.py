@@ -106,6 +106,16 @@ def open_screen(settings: Settings, title: str) -> Screen:
     return Screen(settings, view, shows_plan=title == "up", has_colour=has_colour)
 
 
+def unchanged_text(settings: Settings, title: str, plan: Mapping[str, Any]) -> str:
+    """Return what is shown of an apply whose only event is ``plan``, that of a plan without steps."""
+    pieces: list[str] = []
+    is_terminal = sys.stderr.isatty()
+    view = _view(settings, title, pieces.append, is_terminal=is_terminal)
+    Screen(settings, view, shows_plan=True, has_colour=settings.has_colour(is_terminal=is_terminal)).take(plan)
+    view.close()
+    return "".join(pieces)
+
+
 def _view(settings: Settings, title: str, write: Write, *, is_terminal: bool) -> View:
     mode = settings.progress
     if mode == "auto":

@@ -18,12 +18,23 @@ ANSI: Final[tuple[Ansi, ...]] = get_args(Ansi)
 _TRUE: Final = ("1", "t", "true", "y", "yes", "on")
 
 
+@dataclass(slots=True)
+class Consulted:
+    """Files with the digests of what was read from them, "" once two readings differ; what else was looked for."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+    found: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What holds for every command. "" and empty tuples mean: not given.
 
     ``lines`` collects the text of stack files that were read, by (file, line), for errors to quote;
-    ``told`` the warnings that were shown; ``typed_in`` holds standard input once it was read.
+    ``told`` the warnings that were shown, ``warned`` their text; ``typed_in`` holds standard input once it was read.
+    ``arguments`` are the whole command's; ``consulted`` is what its stack was made from.
     """
 
     files: tuple[str, ...] = ()
@@ -35,9 +46,12 @@ class Settings:
     ansi: Ansi = "auto"
     environment: Mapping[str, str]
     cwd: str
+    arguments: tuple[str, ...] = ()
     lines: dict[tuple[str, int], str] = field(default_factory=dict, compare=False, repr=False)
     typed_in: list[str] = field(default_factory=list, compare=False, repr=False)
     told: set[Diagnostic] = field(default_factory=set, compare=False, repr=False)
+    warned: list[str] = field(default_factory=list, compare=False, repr=False)
+    consulted: Consulted = field(default_factory=lambda: Consulted(), compare=False, repr=False)
 
     def is_set(self, variable: str) -> bool:
         """Return whether an environment variable says yes."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackctl.cli.quick_name import quick_name
+from stackctl.cli.receipt import digest
 from stackctl.cli.settings import Settings
 from stackctl.cli.warnings import tell
 from stackctl.errors import StackFileError
@@ -65,8 +66,11 @@ def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool 
     """Load what the request asks for, as ``load_document``."""
     from stackctl.stackfile.load import load  # as above
 
-    loaded = load(request)
+    loaded = load(request, read=_reading(settings))
     settings.lines.update(loaded.lines)
+    settings.consulted.found.update(loaded.files_found)
+    settings.consulted.absent.update(loaded.files_absent)
+    settings.consulted.variables.update(loaded.variables)
     errors = tuple(found for found in loaded.diagnostics if found.severity == "error")
     if not is_quiet or errors:
         tell(settings, (found for found in loaded.diagnostics if found.severity != "error"))
@@ -77,6 +81,22 @@ def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool 
         count = "an error" if len(errors) == 1 else f"{len(errors)} errors"
         raise StackFileError(f"the stack file has {count}", diagnostics=errors)
     return loaded.document
+
+
+def _reading(settings: Settings) -> Callable[[str], bytes]:
+    """Read files, noting what they held."""
+    from stackctl.stackfile.sources import read_from_disk  # as above
+
+    digests = settings.consulted.digests
+
+    def read(path: str) -> bytes:
+        content = read_from_disk(path)
+        found = digest(content)
+        if digests.setdefault(path, found) != found:
+            digests[path] = ""
+        return content
+
+    return read
 
 
 def project_of(settings: Settings) -> str:

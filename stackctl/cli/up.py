@@ -11,6 +11,7 @@ from stackctl.cli.attached import Attendance, attend
 from stackctl.cli.changing import perform
 from stackctl.cli.connect import start_engine
 from stackctl.cli.options import reject_pairs, services_argument, timeout_option, unsupported
+from stackctl.cli.receipt_writing import engine_processes, may_be_receipted, write_receipt
 from stackctl.cli.render.ports import ports_of, urls
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_document
@@ -82,9 +83,13 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
     )
     engine = start_engine(settings)
     if detach or wait or given["no_start"]:
-        perform(settings, engine, document.name, request, title="up").raise_failure()
-        if not given["no_start"]:
-            _show_urls(settings, engine, document.name)
+        pids = engine_processes(settings)
+        ending = perform(settings, engine, document.name, request, title="up")
+        ending.raise_failure()
+        addresses = "" if given["no_start"] else _urls(settings, engine, document.name)
+        click.echo(addresses, nl=False)
+        if may_be_receipted(document, given):
+            write_receipt(settings, document.name, ending.end, processes=pids, output_text=addresses)
         return
     attend(
         Attendance(
@@ -119,15 +124,15 @@ def _names(services: object) -> set[str]:
     return set(services) if isinstance(services, dict) else set()
 
 
-def _show_urls(settings: Settings, engine: EngineClient, project: str) -> None:
-    """Print where the stack can be reached."""
+def _urls(settings: Settings, engine: EngineClient, project: str) -> str:
+    """Return lines that say where the stack can be reached."""
     if settings.progress in ("quiet", "json"):
-        return
+        return ""
     found: dict[str, dict[str, None]] = {}
     for container in containers_of(engine, project):
         if container.is_running:
             found.setdefault(container.service, {}).update(dict.fromkeys(urls(ports_of(container.entry))))
     width = max((len(service) for service, addresses in found.items() if addresses), default=0)
-    for service, addresses in found.items():
-        for address in addresses:
-            click.echo(f"{service.ljust(width)}  {address}")
+    return "".join(
+        f"{service.ljust(width)}  {address}\n" for service, addresses in found.items() for address in addresses
+    )

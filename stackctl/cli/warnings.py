@@ -26,9 +26,13 @@ def tell(settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[
             import json  # only then
 
             shape = {"id": "", "status": "Warning", "text": diagnostic.summary, "details": text}
-            print(json.dumps(shape, ensure_ascii=False), file=sys.stderr)
+            text = json.dumps(shape, ensure_ascii=False)
+            _print(text)
         elif settings.progress != "quiet":
             (write or _print)(text)
+        else:
+            continue
+        settings.warned.append(f"{text}\n")
 
 
 def _print(text: str) -> None:

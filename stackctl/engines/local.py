@@ -96,6 +96,20 @@ class LocalEngine:
         volumes = _volumes(answer, containers)
         return observed(stack, names, containers, networks, volumes)
 
+    def stamp(self, stack: str) -> str:
+        """Return a text that is true of ``stack`` until something of it changes, "" if there is none."""
+        try:
+            stamp: str = self._supervisor.call("stamp", group=stack)["stamp"]
+        except EngineError as error:
+            if error.code != "protocol":
+                raise
+            return ""  # a supervisor from before there were stamps
+        return stamp
+
+    def images_changed(self) -> None:
+        """What was known of any stack is no longer sure."""
+        self._supervisor.call("spoil-stamps")
+
     def containers(self) -> tuple[ObservedContainer, ...]:
         """Return every container, by name."""
         return self._containers(self._supervisor.call("list"))

@@ -76,13 +76,18 @@ class Stacks:
         """Plan and perform, telling ``emit`` all that happens; the last event says how it ended. Never raises."""
         with self._running(emit) as cancelled:
             with self._locked(project, emit):
+                # Order: the stamp before the look, so that whatever changes after it makes the stamp invalid.
+                stamp = self._engine.stamp(project) if request.verb == "up" else ""
                 plan, warnings = self.plan(project, request)
                 self._contents.store(request.contents)
                 _tell_plan(emit, plan, warnings)
                 report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
                 self._drop_unused_contents()
+                if request.verb == "up" and report.is_ok and not plan.is_empty:
+                    stamp = self._engine.stamp(project)
+                    plan, _ = self.plan(project, request)
             _raise_failures(report, cancelled.is_set())
-            emit({"event": "end", "ok": True, "error": None})
+            emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
 
     def run(self, project: str, wanted_run: RunRequest, emit: Emit) -> None:
         """Bring a service's dependencies up and create a one-off of it; the last event names it. Never raises."""
@@ -224,6 +229,13 @@ def _tell_plan(emit: Emit, plan: Plan, warnings: tuple[Diagnostic, ...]) -> None
     for warning in (*warnings, *plan.warnings):
         emit({"event": "warning", "diagnostic": codec.encode(warning)})
     emit({"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)})
+
+
+def _unchanged(plan: Plan, stamp: str) -> dict[str, Any]:
+    """Say that the same request would change nothing as long as the stamp holds, if so."""
+    if not stamp or not plan.is_empty:
+        return {}
+    return {"stamp": stamp, "unchanged": {"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)}}
 
 
 def _raise_failures(report: Report, was_cancelled: bool) -> None:

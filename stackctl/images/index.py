@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -66,10 +66,14 @@ class NewImage(NamedTuple):
 
 
 class Index:
-    """Any thread may call any method; other processes may use the same file. Raises sqlite3.Error."""
+    """Any thread may call any method; other processes may use the same file. Raises sqlite3.Error.
 
-    def __init__(self, path: str) -> None:
+    ``changed`` is called after every change of ours; it must not raise.
+    """
+
+    def __init__(self, path: str, changed: Callable[[], object] = lambda: None) -> None:
         self._lock = threading.RLock()
+        self._changed: Callable[[], object] = lambda: None
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -84,6 +88,7 @@ class Index:
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._changed = changed
 
     def close(self) -> None:
         """Close the database."""
@@ -165,6 +170,7 @@ class Index:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+        self._changed()
 
     def _all(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         with self._lock:

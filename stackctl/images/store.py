@@ -42,17 +42,20 @@ UsersOf: TypeAlias = Callable[[str], Sequence[ImageUser]]
 class ImageStore:
     """Images in ``ROOT/images``. Any thread may call any method, and other processes may share the folder.
 
-    ``root`` is the engine's state root. Every method raises ImageError for what the disk refuses.
+    ``root`` is the engine's state root; ``changed`` is called whenever a name may lead elsewhere than before. Every
+    method raises ImageError for what the disk refuses.
     """
 
-    def __init__(self, root: str, *, users_of: UsersOf | None = None) -> None:
+    def __init__(
+        self, root: str, *, users_of: UsersOf | None = None, changed: Callable[[], object] = lambda: None
+    ) -> None:
         self._files = StoreFiles(f"{os.path.realpath(root)}/images")
         self._users_of: UsersOf = users_of or _nobody
         self._described: dict[str, ResolvedImage] = {}
         with _reported():
             self._files.make()
             with disk.exclusively(f"{self._files.locks}/open"):
-                self._index = Index(self._files.index)
+                self._index = Index(self._files.index, changed)
             disk.sweep_temporary(self._files)
             collect(self._files, self._index)
 

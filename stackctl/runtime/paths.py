@@ -36,6 +36,10 @@ class EnginePaths:
         """The keeper's record of exits."""
         return f"{self.run}/exits"
 
+    def stamp(self, group: str) -> str:
+        """Text that is there as long as nothing of a group of containers has changed; see ``stamps``."""
+        return f"{self.run}/stamp-{group}"
+
     @property
     def processes(self) -> str:
         """JSON with the process ids of keeper, supervisor and daemon; written by the keeper."""

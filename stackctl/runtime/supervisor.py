@@ -21,6 +21,7 @@ from stackctl.runtime.kernel import capabilities, cgroup, interpreter, libc, tin
 from stackctl.runtime.loop import Loop
 from stackctl.runtime.networks import Networks
 from stackctl.runtime.paths import EnginePaths
+from stackctl.runtime.stamps import Stamps
 from stackctl.runtime.state import StateStore
 from stackctl.runtime.supervisor_requests import OPERATIONS, Message
 from stackctl.runtime.verbs.remove import empty_folder
@@ -49,6 +50,7 @@ def build_world(paths: EnginePaths, kept: KeptDescriptors) -> World:
         cgroups=cgroup.open_driver(),
         networks=Networks(paths, loop),
         volumes=VolumeStore(paths),
+        stamps=Stamps(paths),
         init_program=tiny_init.program_fd,
         without=frozenset(filter(None, os.environ.get("STACKCTL_WITHOUT", "").split(","))),
     )
@@ -127,6 +129,8 @@ def _become_keeper(world: World, fds: tuple[int, int, int]) -> None:
     # our pid, our children and our descriptors survive exec. Containers live on as children of init; their
     # codes come from their pidfds.
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    # Stamps name our pid, which lives on: they must not outlive our watching.
+    world.stamps.spoil_all()
     with open(world.paths.spawn, "rb") as file:
         argv = json.load(file)["keeper"]
     with contextlib.suppress(OSError, ValueError, KeyError), open(world.paths.processes, "rb") as file:

@@ -244,16 +244,19 @@ def _attach(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 
 def _create_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    world.stamps.spoil_all()
     network = world.networks.create(codec.decode(NetworkSpec, message["spec"]))
     reply.ok(world.networks.describe(network))
 
 
 def _remove_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    world.stamps.spoil_all()
     world.networks.remove(message["name"], [c for c in world.containers.values() if c.is_running])
     reply.ok()
 
 
 def _create_volume(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    world.stamps.spoil_all()
     volume = world.volumes.create(codec.decode(VolumeSpec, message["spec"]))
     reply.ok({"mountpoint": volume.mountpoint})
 
@@ -265,8 +268,19 @@ def _remove_volume(world: World, message: Message, _fds: tuple[int, ...], reply:
     ]
     if users:
         raise Conflict(f"volume {name} is in use by {', '.join(users)}", code="volume-in-use")
+    world.stamps.spoil_all()
     world.volumes.remove(name)
     remove.empty_trash_soon(world)
+    reply.ok()
+
+
+def _stamp(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    reply.ok({"stamp": world.stamps.take(message["group"])})
+
+
+def _spoil_stamps(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    """Images, which we know nothing of, have changed."""
+    world.stamps.spoil_all()
     reply.ok()
 
 
@@ -290,4 +304,6 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "remove-network": _remove_network,
     "create-volume": _create_volume,
     "remove-volume": _remove_volume,
+    "stamp": _stamp,
+    "spoil-stamps": _spoil_stamps,
 }

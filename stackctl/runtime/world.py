@@ -14,6 +14,7 @@ from stackctl.runtime.loop import Loop, Timer
 from stackctl.runtime.networks import Networks
 from stackctl.runtime.paths import EnginePaths, write_atomically
 from stackctl.runtime.record import Container, spec_text
+from stackctl.runtime.stamps import Stamps
 from stackctl.runtime.state import Phase, StateStore
 from stackctl.runtime.volumes import VolumeStore
 
@@ -32,6 +33,7 @@ class World:
     cgroups: CgroupDriver
     networks: Networks
     volumes: VolumeStore
+    stamps: Stamps
     init_program: Callable[[], int]
     containers: dict[str, Container] = field(default_factory=dict)
     names: dict[str, Container] = field(default_factory=dict)
@@ -79,10 +81,12 @@ class World:
         Not forced to the disk: after a power cut a container whose specification is unreadable is made anew.
         """
         path = f"{self.paths.container(container.id)}/spec.json"
+        self.stamps.spoil(container.spec)
         write_atomically(path, spec_text(container), is_durable=False)
 
     def notify(self, container: Container) -> None:
         """Tell the listeners that something about the container changed."""
+        self.stamps.spoil(container.spec)
         for listener in list(self.listeners):
             listener(container)
 

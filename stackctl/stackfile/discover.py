@@ -118,7 +118,9 @@ def _name_in(file: str, workshop: Workshop, variables: Mapping[str, str]) -> tup
         text = text_of(node)
         if node is not None and text:
             faults: list[Fault] = []
-            return expand(text, Environment(variables), faults=faults), node.mark
+            environment = Environment(variables)
+            workshop.environments.append(environment)
+            return expand(text, environment, faults=faults), node.mark
     return "", None
 
 
@@ -187,6 +189,7 @@ def _read_env_files(files: tuple[str, ...], workshop: Workshop, environment: Map
             continue
         workshop.sources.keep_lines(file, lines_of(text))
         lookup = Environment({**found, **environment})
+        workshop.environments.append(lookup)
         found |= read_dotenv(text, file=file, lookup=lookup, problems=workshop.problems)
     return found
 

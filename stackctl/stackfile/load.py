@@ -62,8 +62,8 @@ class Loaded:
     """What came of it.
 
     ``document`` is None exactly when ``diagnostics`` holds an error. ``lines`` maps (file, line) to the text,
-    for ``diagnostics.render``. ``files_read`` and ``files_absent`` (absolute) and ``variables`` (name to
-    value, None for one that was not set) are everything that was consulted.
+    for ``diagnostics.render``. ``files_read``, ``files_absent`` and ``files_found`` (there, and perhaps not read; all
+    absolute) and ``variables`` (name to value, None for one that was not set) are everything that was consulted.
     """
 
     document: Document | None
@@ -71,6 +71,7 @@ class Loaded:
     lines: Mapping[tuple[str, int], str]
     files_read: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()
+    files_found: tuple[str, ...] = ()
     variables: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
@@ -91,6 +92,7 @@ def load(request: LoadRequest, *, read: ReadFile = read_from_disk) -> Loaded:
         lines=sources.line_texts(),
         files_read=tuple(dict.fromkeys(sources.present)),
         files_absent=tuple(dict.fromkeys(sources.absent)),
+        files_found=tuple(dict.fromkeys(sources.found)),
         variables=MappingProxyType({name: known.get(name) for name in sorted(asked)}),
     )
 

@@ -24,6 +24,7 @@ class Sources:
         self.cwd = cwd
         self.present: list[str] = []
         self.absent: list[str] = []
+        self.found: list[str] = []
         self._stdin = stdin
         self._read = read
         self._lines: dict[str, list[str]] = {}
@@ -44,9 +45,10 @@ class Sources:
         return content
 
     def exists(self, path: str) -> bool:
-        """Say whether something is at ``path``; an absent one is remembered."""
+        """Say whether something is at ``path``; either way it is remembered."""
         full = self.full(path)
         if "\0" not in full and os.path.exists(full):
+            self.found.append(full)
             return True
         self.absent.append(full)
         return False
