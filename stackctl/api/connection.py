@@ -77,17 +77,19 @@ class Connection:
         if self._h11.our_state is not h11.IDLE:
             return None
         self._sock.settimeout(_IDLE_S)
-        event = self._next_event()
+        event = self._next_event(piece_s=_HEADER_S)
         if isinstance(event, h11.Request):
             return Request(self, event)
         return None
 
     def read_body(self) -> Iterator[bytes]:
         """Yield the body of the present request."""
+        # Whoever sends it may itself wait, for a download or a key: only its leaving ends this.
+        self._sock.settimeout(None)
         if self._h11.they_are_waiting_for_100_continue:
             self._send(h11.InformationalResponse(status_code=100, headers=[]))
         while self._h11.their_state is h11.SEND_BODY:
-            event = self._next_event()
+            event = self._next_event(piece_s=None)
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif not isinstance(event, h11.EndOfMessage):
@@ -141,7 +143,7 @@ class Connection:
         listed = [(key.encode(), value.encode()) for key, value in {**common, **headers}.items()]
         self._send(h11.Response(status_code=status, headers=listed))
 
-    def _next_event(self) -> Any:
+    def _next_event(self, *, piece_s: float | None) -> Any:
         while True:
             try:
                 event = self._h11.next_event()
@@ -156,7 +158,7 @@ class Connection:
             except OSError as error:
                 raise ClientGone from error
             self._h11.receive_data(data)
-            self._sock.settimeout(_HEADER_S)
+            self._sock.settimeout(piece_s)
 
     def _send(self, event: Any) -> None:
         data = self._h11.send(event)

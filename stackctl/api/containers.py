@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from stackctl.api.connection import BadRequest, Connection, Request
+from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
 from stackctl.api.container_json import inspect_json, list_json
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.console import ExecRequest, LocalConsole, LogQuery
@@ -26,7 +27,7 @@ class Streams(Protocol):
     def read(self) -> Iterator[tuple[int, bytes]]: ...
     def write(self, data: bytes) -> None: ...
     def close_stdin(self) -> None: ...
-    def stop_reading(self) -> None: ...
+    def stop(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -86,8 +87,11 @@ class ContainerRoutes:
         self._console.kill(arguments["id"], request.value("signal") or "SIGKILL")
         return Answer(204)
 
-    def _wait(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
-        code = self._console.wait(arguments["id"], request.value("condition") or "not-running")
+    def _wait(self, request: Request, connection: Connection, arguments: Arguments) -> Answer:
+        condition = request.value("condition") or "not-running"
+        code = self._console.wait(arguments["id"], condition, connection.is_gone)
+        if code is None:
+            raise ClientGone
         return Answer(200, {"StatusCode": code})
 
     def _remove(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
@@ -185,7 +189,8 @@ class ContainerRoutes:
 def relay(request: Request, connection: Connection, streams: Streams) -> None:
     """Join a hijacked connection and a process until the process's output ends or the client leaves.
 
-    The client's half-close ends the process's input only.
+    The client's half-close ends the process's input only. When it is gone altogether the streams are closed:
+    a terminal hangs up, pipes break at the process's next write.
     """
     is_upgrade = "upgrade" in request.headers.get("connection", "").lower()
     kind = RAW if streams.is_terminal else MULTIPLEXED
@@ -194,6 +199,7 @@ def relay(request: Request, connection: Connection, streams: Streams) -> None:
         feeder = threading.Thread(target=_feed, args=(sock, early, streams), name="input", daemon=True)
         feeder.start()
         _drain(streams, lambda stream, data: sock.sendall(data if streams.is_terminal else encode(stream, data)))
+        streams.stop()
         _shut(sock)
         feeder.join()
     finally:
@@ -224,10 +230,18 @@ def _feed(sock: socket.socket, early: bytes, streams: Streams) -> None:
             data = sock.recv(1 << 16)
             if not data:
                 break
+        streams.close_stdin()
+        _wait_until_gone(sock)
     except OSError:
-        streams.stop_reading()
-        return
-    streams.close_stdin()
+        pass
+    streams.stop()
+
+
+def _wait_until_gone(sock: socket.socket) -> None:
+    """Return when neither side can send any more."""
+    poller = select.poll()
+    poller.register(sock, 0)  # hang-ups and errors are told unasked
+    poller.poll()
 
 
 class _Stamps:

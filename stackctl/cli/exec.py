@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from stackctl.cli.connect import running_engine
-from stackctl.cli.failure import Failure
+from stackctl.cli.failure import Failure, as_shells_exit
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import check_services, containers_of, replica
@@ -65,9 +65,10 @@ def exec_(
         privileged=privileged,
     )
     if detach:
-        client.exec_start_detached(exec_id)
+        with as_shells_exit():
+            client.exec_start_detached(exec_id)
         return
-    with client.exec_start(exec_id, has_tty) as stream:
+    with as_shells_exit(), client.exec_start(exec_id, has_tty) as stream:
         if has_tty:
             relay_terminal(
                 stream,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from stackctl.diagnostics import Diagnostic, Severity, render
-from stackctl.errors import StackctlError
+from stackctl.errors import EngineError, StackctlError
 
 _COLOURS: Final[Mapping[Severity, str]] = {"error": "1;31", "warning": "1;33", "note": "1;36"}
+
+
+# What shells exit with; so do `docker exec` and `docker run`.
+_NOT_STARTED: Final = {"command-not-found": 127, "command-not-executable": 126, "command-wrong-format": 126}
 
 
 class Failure(Exception):
@@ -17,6 +22,16 @@ class Failure(Exception):
     def __init__(self, exit_status: int) -> None:
         super().__init__(exit_status)
         self.exit_status = exit_status
+
+
+@contextmanager
+def as_shells_exit() -> Iterator[None]:
+    """Give an error about a command that cannot be started the status a shell would exit with."""
+    try:
+        yield
+    except EngineError as error:
+        error.exit_status = _NOT_STARTED.get(error.code, error.exit_status)
+        raise
 
 
 def error_text(

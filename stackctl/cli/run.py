@@ -12,11 +12,12 @@ import click
 from stackctl.cli.applying import follow
 from stackctl.cli.connect import start_engine
 from stackctl.cli.exec import PASSED_ON, choose_tty, variables
-from stackctl.cli.failure import Failure
+from stackctl.cli.failure import Failure, as_shells_exit
 from stackctl.cli.options import reject_pairs, unsupported
 from stackctl.cli.requests import stack_request
 from stackctl.cli.screen import open_screen
 from stackctl.cli.settings import Settings, current_settings
+from stackctl.cli.signals import ENDING, handled
 from stackctl.cli.stack_files import load_document
 from stackctl.cli.terminal import relay_pipes, relay_terminal
 from stackctl.errors import EngineError, UsageError
@@ -68,7 +69,8 @@ def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any)
     engine = start_engine(settings)
     container = _create(replace(settings, progress="quiet") if is_quiet else settings, engine, document.name, request)
     if detach:
-        engine.start_container(container)
+        with as_shells_exit():
+            engine.start_container(container)
         click.echo(container)
         return
     with ExitStack() as cleanup:
@@ -95,7 +97,7 @@ def _create(settings: Settings, engine: EngineClient, project: str, request: Run
 def _attend(engine: EngineClient, container: str, *, has_tty: bool, has_input: bool) -> int:
     """Start the container with its streams here; return its exit code."""
     # Attached before it starts: nothing it writes is missed, and its input is there from the beginning.
-    with engine.attach(container, stdin=has_input) as stream:
+    with as_shells_exit(), engine.attach(container, stdin=has_input) as stream:
         if has_tty:
             relay_terminal(
                 stream,
@@ -114,7 +116,8 @@ def _attend(engine: EngineClient, container: str, *, has_tty: bool, has_input: b
 
 
 def _remove(engine: EngineClient, container: str) -> None:
-    with suppress(EngineError):
+    # Whoever still presses Ctrl-C wants an end, not a leftover.
+    with handled({number: lambda: None for number in ENDING}), suppress(EngineError):
         engine.remove_container(container, force=True, volumes=True)
 
 

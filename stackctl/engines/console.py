@@ -6,7 +6,7 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +22,7 @@ from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import Call, SupervisorClient
 
 _KEPT_EXECS: Final = 200
+_LOOK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +126,23 @@ class LocalConsole:
                 with contextlib.suppress(StackctlError):  # in use elsewhere, or gone
                     self._supervisor.call("remove-volume", name=mount.volume)
 
-    def wait(self, name: str, condition: str) -> int:
-        """Return the exit code once ``condition`` (``not-running``, ``next-exit``, ``removed``) holds."""
-        answer = self._supervisor.call("wait", name=self.find(name).id, condition=condition)
-        code: int = answer["exit_code"]
-        return code
+    def wait(self, name: str, condition: str, is_given_up: Callable[[], bool]) -> int | None:
+        """Return the exit code once ``condition`` (``not-running``, ``next-exit``, ``removed``) holds.
+
+        None when ``is_given_up``, which is asked now and then.
+        """
+        call = self._supervisor.begin("wait", name=self.find(name).id, condition=condition)
+        while True:
+            try:
+                kind, message, _ = call.next(_LOOK_S)
+            except queue.Empty:
+                if is_given_up():
+                    self._supervisor.withdraw(call)
+                    return None
+                continue
+            if kind == "ok":
+                code: int = message["exit_code"]
+                return code
 
     def logs(self, name: str, query: LogQuery, give_up_fd: int) -> Iterator[Chunk]:
         """Yield a log's chunks; a following one ends with the container, or when ``give_up_fd`` is readable."""
@@ -152,13 +165,14 @@ class LocalConsole:
             self._give_input(container.id, streams, with_input)
         elif with_input or is_terminal:
             # Made but not started: its input comes into being with its first process.
+            call = self._supervisor.begin("await", names=[container.name], condition="service_started")
+            streams.on_close = lambda: self._supervisor.withdraw(call)
             threading.Thread(
-                target=self._give_input_once_started, args=(container.id, streams, with_input), daemon=True
+                target=self._give_input_once_started, args=(container.id, call, streams, with_input), daemon=True
             ).start()
         return streams
 
-    def _give_input_once_started(self, container_id: str, streams: LogStreams, with_input: bool) -> None:
-        call = self._supervisor.begin("await", names=[self.find(container_id).name], condition="service_started")
+    def _give_input_once_started(self, container_id: str, call: Call, streams: LogStreams, with_input: bool) -> None:
         try:
             while call.next()[0] != "ok":
                 pass

@@ -73,10 +73,11 @@ class SupervisorClient:
         return call
 
     def withdraw(self, call: Call) -> None:
-        """No longer wait for an answer."""
+        """No longer wait for an answer; who does so now gets an error."""
         with self._lock:
-            self._calls.pop(call.number, None)
-            if self._socket is not None:
+            is_pending = self._calls.pop(call.number, None) is not None
+            call.answers.put(("error", {"code": "withdrawn", "message": "withdrawn"}, ()))
+            if is_pending and self._socket is not None:
                 with contextlib.suppress(OSError):
                     send(self._socket, {"v": PROTOCOL, "id": 0, "op": "withdraw", "of": call.number})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.engine import Engine, Result
+from tests.support.terminal import Terminal, stackctl_argv
 
 # Containers of tests end at once: none of them has anything to save.
 BUSYBOX = {"image": "busybox", "stop_grace_period": "0s"}
@@ -42,6 +43,10 @@ class Stack:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Begin ``stackctl`` in the folder; ``options`` are those of ``Engine.start``."""
         return self.engine.start(*arguments, cwd=self.folder, **options)
+
+    def terminal(self, *arguments: str, columns: int = 100, env: Mapping[str, str] | None = None) -> Terminal:
+        """Begin ``stackctl`` in the folder, at a terminal of its own."""
+        return Terminal(stackctl_argv(*arguments), env=self.engine.variables(env), cwd=self.folder, columns=columns)
 
     def states(self) -> dict[str, str]:
         """Return the state of each container, by name, one-offs too."""
