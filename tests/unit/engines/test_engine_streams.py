@@ -47,7 +47,7 @@ def test_closing_again_leaves_descriptors_of_others_alone(
     # The kernel hands out the lowest free number: these get those that were just closed.
     others = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
 
-    streams.stop_reading()
+    streams.stop()
     streams.close()
 
     for fd in others:
