@@ -12,6 +12,7 @@ from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
 from stackctl.model.network import NetworkSpec
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
+from stackctl.runtime.network_store import describe
 from stackctl.runtime.record import Container
 from stackctl.runtime.verbs import create, enter, remove, rename, start, stop
 from stackctl.runtime.waiting import Wait
@@ -83,7 +84,7 @@ def _list(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) 
     reply.ok(
         {
             "containers": [facts_of(container) for container in world.containers.values()],
-            "networks": [world.networks.describe(network) for network in world.networks.all()],
+            "networks": [describe(network) for network in world.networks.all()],
             "volumes": [
                 {"spec": codec.encode(v.spec), "mountpoint": v.mountpoint, "created_ns": v.created_ns}
                 for v in world.volumes.all()
@@ -246,7 +247,7 @@ def _attach(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 def _create_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     world.stamps.spoil_all()
     network = world.networks.create(codec.decode(NetworkSpec, message["spec"]))
-    reply.ok(world.networks.describe(network))
+    reply.ok(describe(network))
 
 
 def _remove_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:

@@ -142,6 +142,7 @@ def town_in(folder: Path, archive: Path) -> Iterator[Town]:
             town.start()
             stack.callback(town.engine.stop)
             town.engine.run("image", "load", "-i", str(archive))
+            town.engine.run_once(folder)
             yield town
     finally:
         os.close(host)

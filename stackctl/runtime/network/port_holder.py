@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Iterator
 from typing import Final
 
 from stackctl.model.container import Protocol
-from stackctl.runtime.kernel.netlink import NETLINK_SOCK_DIAG, Message, Netlink
+from stackctl.runtime.kernel.netlink import NETLINK_SOCK_DIAG, Netlink
+from stackctl.runtime.kernel.sock_diag import bound_inodes
 
 _IPPROTO: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
-_SOCK_DIAG_BY_FAMILY: Final = 20
 # States of TCP that keep nobody from binding: TIME_WAIT, and connections, which have a listener beside them.
 _TCP_LISTEN: Final = "0A"
-_BOUND_INACTIVE: Final = 1 << 13
-_INODE_OFFSET: Final = 68
 
 
 def holder_of(protocol: Protocol, port: int) -> str:
@@ -26,7 +23,7 @@ def holder_of(protocol: Protocol, port: int) -> str:
     """
     inodes = set(_from_proc(protocol, port))
     if not inodes:
-        inodes = set(_bound_only(protocol, port))
+        inodes = _bound_only(protocol, port)
     return _owner(inodes) if inodes else ""
 
 
@@ -44,19 +41,13 @@ def _from_proc(protocol: Protocol, port: int) -> Iterator[str]:
                 yield fields[9]
 
 
-def _bound_only(protocol: Protocol, port: int) -> Iterator[str]:
-    """Sockets that are bound but do not listen, as another engine holds its ports, are not in /proc; Linux
-    6.8.
-    """
+def _bound_only(protocol: Protocol, port: int) -> set[str]:
+    """Sockets that are bound but do not listen, as another engine holds its ports, are not in /proc."""
     try:
         with Netlink(NETLINK_SOCK_DIAG) as netlink:
-            for family in (socket.AF_INET, socket.AF_INET6):
-                request = struct.pack("=BBBxI48x", family, _IPPROTO[protocol], 0, _BOUND_INACTIVE)
-                for reply in netlink.dump(Message(_SOCK_DIAG_BY_FAMILY, 0, request, "find socket")):
-                    if struct.unpack_from(">H", reply.body, 4)[0] == port:
-                        yield str(struct.unpack_from("=I", reply.body, _INODE_OFFSET)[0])
+            return bound_inodes(netlink, _IPPROTO[protocol], port)
     except OSError:
-        return  # an older kernel, or one without sock_diag
+        return set()  # an older kernel, or one without sock_diag
 
 
 def _owner(inodes: set[str]) -> str:

@@ -6,8 +6,17 @@ containers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class _Place(NamedTuple):
+    """Where a container is announced: on which network, under which names, at which address."""
+
+    network: str
+    names: frozenset[str]
+    address: str
 
 
 @dataclass(slots=True)
@@ -19,39 +28,51 @@ class _Network:
 
 
 class NetworkZone:
-    """The names of every network: containers answer to their name and aliases on each network they are on."""
+    """The names of every network: containers answer to their name and aliases on each network they are on.
 
-    __slots__ = ("_memberships", "_networks")
+    A name leads to those of its containers that are ready, or to all of them when none is: a cluster whose
+    members look for each other before they are ready must be able to find them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_announced", "_is_ready", "_memberships", "_networks")
+
+    def __init__(self, is_ready: Callable[[str], bool] = lambda _: True) -> None:
+        """``is_ready`` is asked at each lookup, with the id of a container that is announced."""
+        self._is_ready = is_ready
         self._networks: dict[str, _Network] = {}
         self._memberships: dict[str, list[str]] = {}
+        self._announced: dict[str, list[_Place]] = {}
 
     def join(self, container_id: str, network: str) -> None:
         """Let a container see the names of a network; earlier ones win where names clash."""
-        self._networks.setdefault(network.lower(), _Network())
         seen = self._memberships.setdefault(container_id, [])
-        if network.lower() not in seen:
-            seen.append(network.lower())
+        if network not in seen:
+            seen.append(network)
 
     def announce(self, container_id: str, network: str, *, name: str, aliases: Iterable[str], address: str) -> None:
         """Let ``name`` and ``aliases`` lead to the container on this network, beside others of the same
         name.
         """
-        place = self._networks.setdefault(network.lower(), _Network())
+        place = self._networks.setdefault(network, _Network())
+        names = frozenset((name.lower(), *(alias.lower() for alias in aliases)))
         place.owners[address] = (container_id, name)
-        for every in {name.lower(), *(alias.lower() for alias in aliases)}:
+        for every in names:
             place.names.setdefault(every, {})[container_id] = address
+        self._announced.setdefault(container_id, []).append(_Place(network, names, address))
 
     def withdraw(self, container_id: str) -> None:
         """Let no name lead to the container any more; what it sees itself stays."""
-        for place in self._networks.values():
-            for name in [name for name, members in place.names.items() if container_id in members]:
-                del place.names[name][container_id]
-                if not place.names[name]:
-                    del place.names[name]
+        for network, names, address in self._announced.pop(container_id, ()):
+            place = self._networks.get(network)
+            if place is None:
+                continue
+            for name in names:
+                members = place.names.get(name, {})
+                members.pop(container_id, None)
+                if not members:
+                    place.names.pop(name, None)
                     place.turns.pop(name, None)
-            for address in [a for a, (owner, _) in place.owners.items() if owner == container_id]:
+            if place.owners.get(address, ("", ""))[0] == container_id:
                 del place.owners[address]
 
     def leave(self, container_id: str) -> None:
@@ -61,27 +82,43 @@ class NetworkZone:
 
     def drop(self, network: str) -> None:
         """Forget a network that was removed."""
-        self._networks.pop(network.lower(), None)
+        self._networks.pop(network, None)
         for seen in self._memberships.values():
-            if network.lower() in seen:
-                seen.remove(network.lower())
+            if network in seen:
+                seen.remove(network)
+
+    def namesakes(self, container_id: str) -> set[str]:
+        """Return the others that a name of the container leads to as well."""
+        found: set[str] = set()
+        for network, names, _ in self._announced.get(container_id, ()):
+            known = self._networks[network].names if network in self._networks else {}
+            for name in names:
+                found.update(known.get(name, ()))
+        return found - {container_id}
 
     def lookup(self, container_id: str, name: str) -> tuple[str, ...] | None:
-        """Return the addresses of ``name``, or of ``name.network``, another one first each time."""
+        """Return the addresses of ``name``, or of ``name.network``, another one first each time.
+
+        ``name`` is in lower case.
+        """
         for network in self._memberships.get(container_id, ()):
-            place = self._networks[network]
-            for candidate in (name, name.removesuffix(f".{network}")):
+            place = self._networks.get(network)
+            if place is None:
+                continue
+            for candidate in (name, name.removesuffix(f".{network.lower()}")):
                 members = place.names.get(candidate)
                 if members:
                     turn = place.turns.get(candidate, 0)
                     place.turns[candidate] = turn + 1
-                    return _rotated(tuple(members.values()), turn)
+                    ready = tuple(address for member, address in members.items() if self._is_ready(member))
+                    return _rotated(ready or tuple(members.values()), turn)
         return None
 
     def reverse(self, container_id: str, address: str) -> str | None:
         """Return ``name.network`` of the container that has the address on a network both are on."""
         for network in self._memberships.get(container_id, ()):
-            owner = self._networks[network].owners.get(address)
+            place = self._networks.get(network)
+            owner = place.owners.get(address) if place is not None else None
             if owner is not None:
                 return f"{owner[1]}.{network}"
         return None

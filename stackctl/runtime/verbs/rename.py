@@ -25,4 +25,5 @@ def rename(world: World, container: Container, new_name: str) -> None:
     # Order: the specification is the truth; a row with the old name is corrected from it.
     world.save_spec(container)
     world.save(container)
+    world.networks.rename(container)
     world.notify(container)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from stackctl.errors import Conflict, ContainerError
 from stackctl.runtime.kernel.process import send_signal, signal_number
 from stackctl.runtime.record import Container
+from stackctl.runtime.verbs.retire import retire
 from stackctl.runtime.world import World
 
 Done = Callable[[Exception | None], None]
@@ -14,7 +15,7 @@ _KILL = 9
 
 
 def stop(world: World, container: Container, grace_s: float, done: Done) -> None:
-    """Stop: traffic off, stop signal, after ``grace_s`` SIGKILL; ``done`` when it has exited.
+    """Stop: traffic off, drain, stop signal, after ``grace_s`` SIGKILL; ``done`` when it has exited.
 
     The restart policy does not bring it back. A container that does not run is a success.
     """
@@ -31,11 +32,14 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
         world.save(container)
         done(None)
         return
-    world.networks.unpublish(container)
     call_when_exited(world, container, lambda: done(None))
-    send_signal(container.pidfd, _stop_signal(container))
     if container.stop_timer is not None:
         container.stop_timer.cancel()
+    retire(world, container, grace_s, lambda: _send_stop_signal(world, container, grace_s))
+
+
+def _send_stop_signal(world: World, container: Container, grace_s: float) -> None:
+    send_signal(container.pidfd, _stop_signal(container))
     container.stop_timer = world.loop.call_later(grace_s, lambda: kill_all(world, container))
 
 

@@ -45,7 +45,7 @@ def test_a_container_that_withdraws_still_sees_the_others() -> None:
 
 def test_a_network_that_was_removed_is_forgotten() -> None:
     zone = shop()
-    zone.drop("shop_front")
+    zone.drop("shop_Front")
     assert zone.lookup("1", "web") is None
     assert zone.lookup("3", "db") == ("10.1.0.2",)
 
@@ -53,7 +53,35 @@ def test_a_network_that_was_removed_is_forgotten() -> None:
 def test_an_address_used_again_belongs_to_its_new_owner() -> None:
     zone = shop()
     zone.withdraw("1")
-    zone.join("4", "shop_front")
-    zone.announce("4", "shop_front", name="new", aliases=(), address="10.0.0.2")
+    zone.join("4", "shop_Front")
+    zone.announce("4", "shop_Front", name="new", aliases=(), address="10.0.0.2")
     zone.leave("1")
-    assert zone.reverse("2", "10.0.0.2") == "new.shop_front"
+    assert zone.reverse("2", "10.0.0.2") == "new.shop_Front"
+
+
+def test_a_name_leads_to_ready_replicas_or_to_all_when_none_is() -> None:
+    ready = {"2"}
+    zone = NetworkZone(ready.__contains__)
+    for number in ("1", "2", "3"):
+        zone.join(number, "front")
+        zone.announce(number, "front", name=f"web-{number}", aliases=("web",), address=f"10.0.0.{number}")
+    assert zone.lookup("1", "web") == ("10.0.0.2",)
+    assert zone.lookup("1", "web-3") == ("10.0.0.3",)
+    ready.clear()
+    assert set(zone.lookup("1", "web") or ()) == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+
+
+def test_namesakes_share_a_name_on_a_network() -> None:
+    zone = shop()
+    assert zone.namesakes("1") == {"2"}
+    assert zone.namesakes("3") == set()
+    zone.withdraw("2")
+    assert zone.namesakes("1") == set()
+
+
+def test_networks_whose_names_differ_in_case_are_two() -> None:
+    zone = NetworkZone()
+    for network, address in (("A", "10.0.0.2"), ("a", "10.1.0.2")):
+        zone.announce(network, network, name="web", aliases=(), address=address)
+    zone.join("x", "a")
+    assert zone.lookup("x", "web") == ("10.1.0.2",)

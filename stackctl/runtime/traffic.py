@@ -1,0 +1,219 @@
+"""Where published ports and names lead: to the replicas that are ready (docs/decisions/0004)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from stackctl.model.container import Attachment, JoinNetworks
+from stackctl.runtime import health
+from stackctl.runtime.kernel.netns import open_netns
+from stackctl.runtime.kernel.sock_diag import listeners, open_sock_diag
+from stackctl.runtime.loop import Loop, Timer
+from stackctl.runtime.network.firewall import Backend, Firewall, FirewallNetwork, FirewallPort, FirewallState
+from stackctl.runtime.network.zone import NetworkZone
+from stackctl.runtime.network_store import Network
+from stackctl.runtime.published_ports import PublishedPorts
+from stackctl.runtime.record import Container
+
+_FIRST_LOOK_S: Final = 0.01
+_LONGEST_PAUSE_S: Final = 0.25
+# After this a replica that does not listen where it is published is thought to know better.
+_WARMING_S: Final = 30.0
+
+
+class Traffic:
+    """The containers that serve, and the firewall and zone that lead to them."""
+
+    def __init__(
+        self, loop: Loop, firewall: Firewall, ports: PublishedPorts, networks: Callable[[], Sequence[Network]]
+    ) -> None:
+        self._loop = loop
+        self._firewall = firewall
+        self._ports = ports
+        self._networks = networks
+        self._serving: dict[str, Container] = {}
+        self._warming: dict[str, _Warming] = {}
+        self.zone = NetworkZone(self._is_announced_ready)
+
+    def add(self, container: Container) -> None:
+        """Let traffic and names lead to a container that has just started, or anew when its health changed.
+
+        One without a health check counts as ready once it listens on the ports it shares with others.
+        """
+        if container.id not in self._serving:
+            self._announce(container)
+            if self._is_to_be_watched(container):
+                self._warming[container.id] = _Warming(self, container, self._loop)
+        self.apply()
+
+    def restore(self, containers: Iterable[Container]) -> None:
+        """Take over containers that ran already, without a look at the firewall: ``replace`` it afterwards."""
+        for container in containers:
+            self._announce(container)
+
+    def remove(self, container: Container) -> None:
+        """Lead no new traffic to the container."""
+        self.warmed(container)
+        if self._serving.pop(container.id, None) is not None:
+            self.zone.withdraw(container.id)
+            self.apply()
+
+    def rename(self, container: Container) -> None:
+        """Let the container's new name lead to it in place of the old one."""
+        if container.id in self._serving:
+            self._announce(container)
+
+    def warmed(self, container: Container) -> bool:
+        """Count a container as ready from now on; return whether it did not before."""
+        warming = self._warming.pop(container.id, None)
+        if warming is not None:
+            warming.end()
+        return warming is not None
+
+    def apply(self) -> None:
+        """Bring the firewall up to date."""
+        self._firewall.apply(self._state())
+
+    def replace(self) -> None:
+        """Make all of the firewall's table anew."""
+        self._firewall.replace(self._state())
+
+    def serves(self, container: Container) -> bool:
+        """Whether the container was added and not removed since."""
+        return container.id in self._serving
+
+    def heirs(self, container: Container) -> list[Container]:
+        """Return the other containers that serve under one of its names or ports."""
+        keys = set(self._keys(container))
+        found = {
+            other.id: other
+            for other in self._serving.values()
+            if other is not container and not keys.isdisjoint(self._keys(other))
+        }
+        for member in self.zone.namesakes(container.id):
+            if member in self._serving:
+                found[member] = self._serving[member]
+        return list(found.values())
+
+    def is_needed(self, container: Container) -> bool:
+        """Whether its names and ports lead to nobody ready but it, while another container warms up."""
+        others = self.heirs(container)
+        return bool(others) and not any(map(self._is_ready, others)) and any(map(self._is_warming, others))
+
+    # -- readiness --------------------------------------------------------------------------------
+
+    def _is_ready(self, container: Container) -> bool:
+        if health.has_check(container.spec.health):
+            return container.facts.health == "healthy"
+        return container.id not in self._warming
+
+    def _is_warming(self, container: Container) -> bool:
+        return container.id in self._warming or container.facts.health == "starting"
+
+    def _is_announced_ready(self, container_id: str) -> bool:
+        container = self._serving.get(container_id)
+        return container is not None and self._is_ready(container)
+
+    def _is_to_be_watched(self, container: Container) -> bool:
+        has_ports = any(port.protocol == "tcp" for port, _ in self._ports.of(container))
+        return has_ports and not health.has_check(container.spec.health) and bool(self.heirs(container))
+
+    def _keys(self, container: Container) -> Iterable[tuple[str, str, int]]:
+        return ((port.protocol, port.host_ip, number) for port, number in self._ports.of(container))
+
+    # -- state ------------------------------------------------------------------------------------
+
+    def _announce(self, container: Container) -> None:
+        self._serving[container.id] = container
+        self.zone.withdraw(container.id)
+        for attachment in attachments(container):
+            address = container.facts.addresses.get(attachment.network, "")
+            if address:
+                names = (*attachment.aliases, container.id[:12])
+                self.zone.announce(
+                    container.id, attachment.network, name=container.name, aliases=names, address=address
+                )
+
+    def _state(self) -> FirewallState:
+        networks = self._networks()
+        bridged = tuple(
+            FirewallNetwork(network.bridge.name, str(network.addressing.subnet), network.spec.is_internal)
+            for network in networks
+            if network.bridge is not None
+        )
+        outward = {network.spec.name for network in networks if not network.spec.is_internal}
+        return FirewallState(bridged, tuple(self._firewall_ports(outward)))
+
+    def _firewall_ports(self, outward: set[str]) -> list[FirewallPort]:
+        groups: dict[tuple[str, str, int], list[tuple[Container, int]]] = {}
+        for container in self._serving.values():
+            for port, number in self._ports.of(container):
+                key = (port.protocol, port.host_ip, number)
+                groups.setdefault(key, []).append((container, port.container_port))
+        found = []
+        for (protocol, host_ip, host_port), members in sorted(groups.items()):
+            ready = [member for member in members if self._is_ready(member[0])]
+            backends = tuple(
+                Backend(address, port)
+                for container, port in ready or members
+                if (address := _outward_address(container, outward))
+            )
+            found.append(FirewallPort("udp" if protocol == "udp" else "tcp", host_ip, host_port, backends))
+        return found
+
+
+class _Warming:
+    """Looks, less and less often, whether a new replica listens on its published ports yet."""
+
+    def __init__(self, traffic: Traffic, container: Container, loop: Loop) -> None:
+        self._traffic = traffic
+        self._container = container
+        self._loop = loop
+        self._pause_s = _FIRST_LOOK_S
+        self._waited_s = 0.0
+        self._timer: Timer | None = loop.call_later(self._pause_s, self._look)
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._waited_s += self._pause_s
+        if self._waited_s >= _WARMING_S or _listens(self._container):
+            self._traffic.warmed(self._container)
+            self._traffic.apply()
+            return
+        self._pause_s = min(self._pause_s * 1.5, _LONGEST_PAUSE_S)
+        self._timer = self._loop.call_later(self._pause_s, self._look)
+
+
+def attachments(container: Container) -> tuple[Attachment, ...]:
+    """Return where a container is attached to networks of its own."""
+    networking = container.spec.networking
+    return networking.attachments if isinstance(networking, JoinNetworks) else ()
+
+
+def _listens(container: Container) -> bool:
+    wanted = {port.container_port for port in container.spec.ports if port.protocol == "tcp"}
+    try:
+        netns = open_netns(container.facts.pid)
+    except OSError:
+        return True  # it has just ended, which is told soon
+    try:
+        with open_sock_diag(netns) as netlink:
+            return wanted <= {listener.port for listener in listeners(netlink)}
+    except OSError:
+        return True  # a kernel without sock_diag
+    finally:
+        os.close(netns)
+
+
+def _outward_address(container: Container, outward: set[str]) -> str:
+    for attachment in attachments(container):
+        if attachment.network in outward:
+            return container.facts.addresses.get(attachment.network, "")
+    return ""
