@@ -26,7 +26,8 @@ from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError
-from stackctl.images.store import ImageStore, ImageUser
+from stackctl.images.removal import ImageUser
+from stackctl.images.store import ImageStore
 from stackctl.runtime.messages import PROTOCOL
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient

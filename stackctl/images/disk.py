@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Final
 from stackctl.errors import ImageError
 
 _SHORT: Final = 16
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 EMPTY_LAYER: Final = "empty"
 
 
@@ -43,9 +45,18 @@ class StoreFiles:
         """Return the folder of a layer. Short: the kernel takes all layers of an overlay in one page."""
         return f"{self.layers}/{diff_id.removeprefix('sha256:')[:_SHORT]}"
 
+    def blob_lock(self, digest: str) -> str:
+        """Return the lock held while a blob is fetched."""
+        return f"{self.locks}/blob-{digest.removeprefix('sha256:')[:_SHORT]}"
+
     def layer_lock(self, diff_id: str) -> str:
         """Return the lock held while a layer is extracted."""
         return f"{self.locks}/{os.path.basename(self.layer(diff_id))}"
+
+
+def is_sha256(digest: str) -> bool:
+    """Whether a text is ``sha256:HEX`` as registries write it: nothing else may become part of a path."""
+    return _DIGEST.fullmatch(digest) is not None
 
 
 @contextmanager

@@ -42,6 +42,15 @@ class LoadedImage:
     id: str
 
 
+@dataclass(frozen=True, slots=True)
+class PulledImage:
+    """What a pull brought: the image, the digest its name leads to in the registry, and whether that is news here."""
+
+    id: str
+    digest: str
+    is_new: bool
+
+
 def digest_of(content: bytes) -> str:
     """Return ``sha256:HEX`` of ``content``."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -49,12 +58,20 @@ def digest_of(content: bytes) -> str:
 
 def parse_tag(text: str) -> ImageRef:
     """Read a name that an image may get. Raises ImageError for digests, and for the built-in image's."""
+    reference = parse_reference(text)
+    if reference.digest:
+        raise ImageError(f"invalid image name {text!r}: a name and a tag are needed", code="image-name-invalid")
+    return reference
+
+
+def parse_reference(text: str) -> ImageRef:
+    """Read the name of an image that is not built in, with a tag or a digest. Raises ImageError."""
     try:
         reference = parse_image_ref(text)
     except ValueError as error:
         raise ImageError(f"invalid image name {text!r}: {error}", code="image-name-invalid") from error
-    if reference.digest or len(reference.repository) > 255:
-        raise ImageError(f"invalid image name {text!r}: a name and a tag are needed", code="image-name-invalid")
+    if len(reference.repository) > 255:
+        raise ImageError(f"invalid image name {text[:40]!r}…: it is too long", code="image-name-invalid")
     if reference == host_reference():
         raise ImageError(f"the name {text!r} is the built-in image's", code="image-builtin")
     return reference

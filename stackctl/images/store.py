@@ -8,7 +8,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from stackctl.errors import Conflict, ImageError, NotFound
 from stackctl.images import disk, host, layers
@@ -18,25 +19,28 @@ from stackctl.images.collect import collect
 from stackctl.images.config import StoredImage, describe
 from stackctl.images.disk import EMPTY_LAYER, StoreFiles
 from stackctl.images.import_tar import ImportRequest, read_root_tar
-from stackctl.images.incoming import IncomingImage, LoadedImage, host_reference, parse_tag
+from stackctl.images.incoming import (
+    IncomingImage,
+    LoadedImage,
+    PulledImage,
+    digest_of,
+    host_reference,
+    parse_reference,
+    parse_tag,
+)
 from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
 from stackctl.images.platform import Platform, distance, host_platform, parse_platform
-from stackctl.model.image import ResolvedImage, parse_image_ref
+from stackctl.images.removal import ImageUser, UsersOf, check_removable, name_in_use
+from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.root import OverlayRoot, Root
+
+if TYPE_CHECKING:
+    from stackctl.images.pull import RemoteImage
+    from stackctl.images.registry.access import Access
+    from stackctl.images.registry.client import Repository
 
 _ID: Final = re.compile(r"(sha256:)?([0-9a-f]{1,64})")
 _SHORT_ID: Final = 12
-
-
-class ImageUser(NamedTuple):
-    """A container made from an image."""
-
-    container: str
-    is_running: bool
-
-
-UsersOf: TypeAlias = Callable[[str], Sequence[ImageUser]]
-"""Returns the containers made from the image with an id."""
 
 
 class ImageStore:
@@ -49,7 +53,8 @@ class ImageStore:
     def __init__(
         self, root: str, *, users_of: UsersOf | None = None, changed: Callable[[], object] = lambda: None
     ) -> None:
-        self._files = StoreFiles(f"{os.path.realpath(root)}/images")
+        self._root = os.path.realpath(root)
+        self._files = StoreFiles(f"{self._root}/images")
         self._users_of: UsersOf = users_of or _nobody
         self._described: dict[str, ResolvedImage] = {}
         with _reported():
@@ -129,6 +134,63 @@ class ImageStore:
             for name in ([name.familiar for name in image.names] or [""])
         )
 
+    def find_remote(self, reference: str, platform: str, access: Access) -> ResolvedImage:
+        """Find an image in its registry without fetching it. Raises ImageError, NotFound."""
+        name = parse_reference(reference)
+        repository = self._repository(name, access)
+        digest = name.digest or repository.digest(name.tag)
+        known = self._known(name, digest, platform)
+        if known is not None:
+            is_named = bool(name.digest) or self._index.id_of(str(name)) == known.id
+            return known if is_named else replace(known, remote_digest=digest)
+        remote = _look_up(repository, digest or name.tag, platform)
+        image_id, config = digest_of(remote.document), remote.description.config
+        is_here = self._index.image(image_id) is not None and self._index.id_of(_full_name(reference)) == image_id
+        return ResolvedImage(image_id, config, "" if is_here else remote.digest)
+
+    def pull(self, reference: str, platform: str, access: Access, *, digest: str = "") -> PulledImage:
+        """Bring an image in from its registry; ``digest`` says which, when the tag may have moved meanwhile.
+
+        What is here already is not fetched again. Raises ImageError, NotFound.
+        """
+        from stackctl.images.pull import fetched  # with what it imports 60 ms: only for pulls
+
+        name = parse_reference(reference)
+        repository = self._repository(name, access)
+        at = digest or name.digest or repository.digest(name.tag)
+        known = self._known(name, at, platform)
+        if known is not None:
+            is_new = not name.digest and self._index.id_of(str(name)) != known.id
+            if is_new:
+                self._index.tag(str(name), known.id, now_ns=time.time_ns())
+            return PulledImage(known.id, at, is_new=is_new)
+        remote = _look_up(repository, at or name.tag, platform)
+        by_digest = replace(name, tag="", digest=remote.digest)
+        names = (by_digest,) if name.digest else (by_digest, name)
+        before = self._index.id_of(_full_name(reference))
+        with (
+            self._adding() as folder,
+            fetched(repository, remote, self._files, folder, tell=access.tell) as image,
+        ):
+            self._add((replace(image, names=names),), folder)
+        return PulledImage(image.id, remote.digest, is_new=before != image.id)
+
+    def check_login(self, registry: str, access: Access) -> None:
+        """Return when a registry takes the credentials. Raises ImageError."""
+        self._repository(ImageRef(registry, "", ""), access).check_login()
+
+    def _repository(self, name: ImageRef, access: Access) -> Repository:
+        from stackctl.images.registry.settings import read_settings  # 15 ms, ssl: only for pulls
+
+        return access.repository(name, read_settings(self._root))
+
+    def _known(self, name: ImageRef, digest: str, platform: str) -> ResolvedImage | None:
+        """Return the image that was pulled by a digest before, and has not gone since."""
+        full = str(replace(name, tag="", digest=digest)) if digest else ""
+        image_id = self._index.id_of(full) if full else ""
+        found = self._resolved(image_id) if image_id else None
+        return found if found is not None and _fits(found, platform or str(host_platform())) else None
+
     def import_tar(self, stream: Readable, *, name: str = "", changes: Sequence[str] = (), platform: str = "") -> str:
         """Add a root file system's tar, plain or compressed, as an image of one layer; return its id.
 
@@ -173,10 +235,10 @@ class ImageStore:
         if full:
             name = parse_image_ref(full).familiar
             if users and len(references) == 1 and not force:
-                raise _name_in_use(name, users[0], image.id)
+                raise name_in_use(name, users[0], image.id)
             self._index.untag(full)
             return (name,)
-        _check_removable(image, users, force=force)
+        check_removable(image, users, force=force)
         for name in references:
             self._index.untag(_full_name(name))
         return references
@@ -278,6 +340,13 @@ class ImageStore:
         return NewImage(image.id, size_bytes, rows, tuple(str(name) for name in image.names))
 
 
+def _look_up(repository: Repository, tag_or_digest: str, platform: str) -> RemoteImage:
+    from stackctl.images.pull import look_up  # as above
+
+    wanted = parse_platform(platform) if platform else host_platform()
+    return look_up(repository, tag_or_digest, wanted, is_exact=bool(platform))
+
+
 def _nobody(_image_id: str) -> Sequence[ImageUser]:
     return ()
 
@@ -318,31 +387,3 @@ def _with_tag(reference: str) -> str:
 def _is_id_of(reference: str, image_id: str) -> bool:
     match = _ID.fullmatch(reference)
     return match is not None and image_id.startswith(f"sha256:{match[2]}")
-
-
-def _name_in_use(name: str, user: ImageUser, image_id: str) -> Conflict:
-    return Conflict(
-        f'conflict: unable to remove repository reference "{name}" (must force) - container '
-        f"{user.container[:12]} is using its referenced image {_short(image_id)}",
-        code="image-in-use",
-    )
-
-
-def _check_removable(image: StoredImage, users: Sequence[ImageUser], *, force: bool) -> None:
-    running = [user for user in users if user.is_running]
-    if running:
-        raise _conflict(image, f"image is being used by running container {running[0].container[:12]}", "cannot be")
-    if force:
-        return
-    if len(image.tags) + len(image.digests) > 1:
-        raise _conflict(image, "image is referenced in multiple repositories", "must be")
-    if users:
-        raise _conflict(image, f"image is being used by stopped container {users[0].container[:12]}", "must be")
-
-
-def _conflict(image: StoredImage, why: str, verb: str) -> Conflict:
-    return Conflict(f"conflict: unable to delete {_short(image.id)} ({verb} forced) - {why}", code="image-in-use")
-
-
-def _short(image_id: str) -> str:
-    return image_id.removeprefix("sha256:")[:12]

@@ -100,7 +100,11 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedImage:
-    """An image found in the engine: ``id`` is the digest of its configuration (``sha256:…``)."""
+    """An image that was found: ``id`` is the digest of its configuration (``sha256:…``).
+
+    ``remote_digest`` is that of the manifest by which a registry has it, "" for one that is in the engine.
+    """
 
     id: str
     config: ImageConfig
+    remote_digest: str = ""

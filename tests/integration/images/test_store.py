@@ -16,7 +16,8 @@ import pytest
 
 from stackctl.errors import Conflict, ImageError, NotFound
 from stackctl.images.platform import host_platform
-from stackctl.images.store import ImageStore, ImageUser
+from stackctl.images.removal import ImageUser
+from stackctl.images.store import ImageStore
 from tests.support.images import (
     Image,
     docker_save_archive,
