@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from stackctl.diagnostics import Diagnostic, Severity, render
 from stackctl.errors import EngineError, StackctlError
+
+if TYPE_CHECKING:
+    from stackctl.diagnostics import Diagnostic, Severity
 
 _COLOURS: Final[Mapping[Severity, str]] = {"error": "1;31", "warning": "1;33", "note": "1;36"}
 
@@ -57,6 +59,8 @@ def diagnostic_text(
 
     Places whose text is not among ``lines`` are read from their files: the engine sends none along.
     """
+    from stackctl.diagnostics import render  # only when something is wrong
+
     known = {**read_lines((diagnostic,)), **(lines or {})}
     text = render(diagnostic, text_of_line=known)
     if not has_colour:

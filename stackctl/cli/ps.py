@@ -49,12 +49,9 @@ def ps(
     elif shows_services:
         lines = [f"{name}\n" for name in dict.fromkeys(container.service for container in found)]
     else:
-        from stackctl.cli.render.ps import ps_json, ps_table  # not for -q
+        from stackctl.cli.render.ps import ps_text  # not for -q
 
-        if form == "json":
-            lines = [ps_json(c, now_s=time.time(), is_truncated=not no_trunc) + "\n" for c in found]
-        else:
-            lines = [ps_table(found, now_s=time.time(), is_truncated=not no_trunc)]
+        lines = [ps_text(found, form, now_s=time.time(), is_truncated=not no_trunc)]
     click.echo("".join(lines), nl=False)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import click
 
-from stackctl.diagnostics import Diagnostic
 from stackctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from stackctl.diagnostics import Diagnostic
 
 Progress = Literal["auto", "tty", "plain", "json", "quiet"]
 Ansi = Literal["never", "always", "auto"]

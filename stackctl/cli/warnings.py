@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from stackctl.cli.failure import diagnostic_text
 from stackctl.cli.settings import Settings
-from stackctl.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from stackctl.diagnostics import Diagnostic
 
 
 def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:

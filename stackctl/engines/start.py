@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import select
-import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from stackctl.errors import Conflict, EngineError, EngineUnreachable, PrivilegeError
@@ -30,7 +26,7 @@ _CAP_NET_ADMIN: Final = 12
 _MINIMUM_KERNEL: Final = (5, 15)
 _START_TIMEOUT_S: Final = 20.0
 _SCRUBBED: Final = ("PYTHON", "LD_")
-_PACKAGE: Final = Path(__file__).resolve().parent.parent
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _SUPERVISOR_ROOMS: Final = ("runtime", "model", "wire")
 _SUPERVISOR_FILES: Final = ("__init__.py", "errors.py", "diagnostics.py", "labels.py")
 
@@ -182,18 +178,23 @@ main(sys.argv[1:])
 
 
 def _copy_code(paths: EnginePaths) -> str:
-    files = [_PACKAGE / name for name in _SUPERVISOR_FILES]
+    import hashlib  # with the next two 20 ms: only to start an engine, not to find it
+    import shutil
+    from pathlib import Path
+
+    package = Path(_PACKAGE)
+    files = [package / name for name in _SUPERVISOR_FILES]
     for room in _SUPERVISOR_ROOMS:
-        files += sorted((_PACKAGE / room).rglob("*.py"))
+        files += sorted((package / room).rglob("*.py"))
     digest = hashlib.sha256()
     for file in files:
-        digest.update(str(file.relative_to(_PACKAGE)).encode() + b"\0" + file.read_bytes())
+        digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
     code = f"{paths.root}/code/{digest.hexdigest()[:16]}"
     if os.path.isdir(code):
         return code
     temporary = f"{code}.{os.getpid()}"
     for file in files:
-        target = Path(temporary) / "stackctl" / file.relative_to(_PACKAGE)
+        target = Path(temporary) / "stackctl" / file.relative_to(package)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     Path(temporary, "supervisor.py").write_text(_ENTRY.format(code=code), encoding="utf-8")
@@ -243,7 +244,8 @@ def _detach(paths: EnginePaths) -> None:
     _leave_cgroups()
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, 0)
-        Path("/proc/self/oom_score_adj").write_text("-500", encoding="ascii")
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("-500")
 
 
 def _leave_cgroups() -> None:
@@ -266,6 +268,8 @@ def _leave_cgroups() -> None:
 
 
 def _wait_for_keeper(ready: int, paths: EnginePaths) -> None:
+    import select  # only to start an engine
+
     readable, _, _ = select.select([ready], [], [], _START_TIMEOUT_S)
     if not readable or os.read(ready, 1) != b"r":
         raise EngineUnreachable(

@@ -7,11 +7,13 @@ missing or misshapen is taken as absent, so that another engine's answer reads a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stackctl import errors
-from stackctl.diagnostics import Diagnostic
 from stackctl.errors import StackctlError
+
+if TYPE_CHECKING:
+    from stackctl.diagnostics import Diagnostic
 
 _KIND_OF_STATUS: Final[Mapping[int, type[StackctlError]]] = {
     403: errors.PrivilegeError,
@@ -57,7 +59,8 @@ def diagnostics_from_json(json: object) -> tuple[Diagnostic, ...]:
     """Return those diagnostics of a JSON array that can be read."""
     if not isinstance(json, list) or not json:
         return ()
-    from stackctl.wire import codec  # only failures about text need it
+    from stackctl.diagnostics import Diagnostic  # only failures about text need it
+    from stackctl.wire import codec
 
     found = []
     for entry in json:

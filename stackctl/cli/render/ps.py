@@ -18,6 +18,13 @@ HEAD: Final = ("NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORT
 _COMMAND_WIDTH: Final = 20
 
 
+def ps_text(containers: Sequence[Listed], form: str, *, now_s: float, is_truncated: bool = True) -> str:
+    """Return the table, or for the form ``json`` an object a line."""
+    if form == "json":
+        return "".join(ps_json(container, now_s=now_s, is_truncated=is_truncated) + "\n" for container in containers)
+    return ps_table(containers, now_s=now_s, is_truncated=is_truncated)
+
+
 def ps_table(containers: Sequence[Listed], *, now_s: float, is_truncated: bool = True) -> str:
     """Return the table with its head."""
     return table(HEAD, [_row(container, now_s, is_truncated) for container in containers])
