@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -37,8 +38,6 @@ def main(arguments: list[str]) -> int:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print(text)
-    if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
     return 0
 
 
@@ -67,9 +66,17 @@ def _measure(work: Path, options: argparse.Namespace) -> str:
             sides.append(engines.enter_context(docker_engine(work, work / "root.tar")))
         samples: dict[str, dict[str, list[float]]] = {}
         units: dict[str, str] = {}
+        versions = [side.version() for side in sides]
+        text = ""
         for name in options.measures or MEASURES:
-            _repeat(name, MEASURES[name], sides, work, options.runs, samples, units)
-        return markdown(samples, units, versions=[side.version() for side in sides], load=load)
+            try:
+                _repeat(name, MEASURES[name], sides, work, options.runs, samples, units)
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                print(f"{name} is incomplete: {error}", file=sys.stderr)
+            text = markdown(samples, units, versions=versions, load=load)
+            if options.output:
+                Path(options.output).write_text(text, encoding="utf-8")
+        return text
 
 
 def _repeat(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ _IDLE_S = 60.0
 _LOG_BYTES = 500_000_000
 _WAIT_S = 300.0
 _LOOK_S = 0.005
+_ATTEMPTS = 4
 _INSIDE = Path(__file__).parent / "inside"
 
 
@@ -42,8 +43,20 @@ def _up(side: Side, folder: Path, services: Mapping[str, Any]) -> Iterator[Path]
         command(side, folder, "up", "-d")
         yield folder
     finally:
-        command(side, folder, "down", "-v", "-t", "0", "--remove-orphans")
-        shutil.rmtree(folder)
+        _clear(side, folder)
+
+
+def _clear(side: Side, folder: Path) -> None:
+    """Take the stack down for good. An engine may find a network busy whose last container it is still removing."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            command(side, folder, "down", "-v", "-t", "0", "--remove-orphans")
+            break
+        except RuntimeError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(1)
+    shutil.rmtree(folder)
 
 
 def _life(count: int) -> Callable[[Side, Path], Values]:
@@ -55,11 +68,19 @@ def _life(count: int) -> Callable[[Side, Path], Values]:
             values[f"up again of {count}"] = timed(side, folder, "up", "-d")
             values[f"ps of {count}"] = timed(side, folder, "ps")
         finally:
-            values[f"down of {count}"] = timed(side, folder, "down")
-        shutil.rmtree(folder)
+            values[f"down of {count}"] = _timed_down(side, folder)
+        _clear(side, folder)
         return values
 
     return act
+
+
+def _timed_down(side: Side, folder: Path) -> float:
+    """Return how long a `down` takes; an end that failed is as long as one that did not."""
+    began = time.perf_counter()
+    with suppress(RuntimeError):
+        command(side, folder, "down")
+    return time.perf_counter() - began
 
 
 def _cold(side: Side, folder: Path) -> Values:
@@ -79,8 +100,7 @@ def _timed_up(side: Side, folder: Path) -> Iterator[float]:
     try:
         yield took_s
     finally:
-        command(side, folder, "down", "-t", "0")
-        shutil.rmtree(folder)
+        _clear(side, folder)
 
 
 def _commands(side: Side, folder: Path) -> Values:
@@ -171,8 +191,7 @@ def _health(side: Side, folder: Path) -> Values:
     try:
         return {"health chain of 10": timed(side, folder, "up", "-d", "--wait")}
     finally:
-        command(side, folder, "down", "-t", "0")
-        shutil.rmtree(folder)
+        _clear(side, folder)
 
 
 def _ask(host: str, port: int) -> float:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackctl.cli.attached import Attendance, attend
 from stackctl.cli.changing import perform
 from stackctl.cli.connect import start_engine
 from stackctl.cli.options import reject_pairs, services_argument, timeout_option, unsupported
@@ -91,6 +90,8 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
         if may_be_receipted(document, given):
             write_receipt(settings, document.name, ending.end, processes=pids, output_text=addresses)
         return
+    from stackctl.cli.attached import Attendance, attend  # 10 ms: not with --detach
+
     attend(
         Attendance(
             settings=settings,

@@ -25,12 +25,11 @@ from stackctl.model.container import (
 )
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.network import NetworkSpec
+from stackctl.model.path import Path as Path
 from stackctl.model.volume import VolumeSpec
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 PullPolicy = Literal["", "always", "missing", "never", "build"]
-Path: TypeAlias = tuple[str | int, ...]
-"""Where a value stands in the canonical tree: ``("services", "web", "ports", 0)``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

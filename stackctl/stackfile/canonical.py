@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.canonical_mounts import content_uses, devices, volumes
 from stackctl.stackfile.canonical_ports import ports
 from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, mapping, text_of, with_entries

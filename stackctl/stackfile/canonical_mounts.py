@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.node import (
     Mapping,
     Mark,

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import NamedTuple
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, mapping, text_of, with_entries
 from stackctl.stackfile.problems import dotted
 from stackctl.stackfile.transform import Context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.canonical_mounts import tmpfs_target
 from stackctl.stackfile.check_cycles import check_cycles
 from stackctl.stackfile.node import Json

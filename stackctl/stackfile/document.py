@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stackctl.diagnostics import SourceRange
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.node import Json, Mark
 from stackctl.wire.codec import WireError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.interpolate import Environment
 from stackctl.stackfile.merge import merge_service, remove
 from stackctl.stackfile.node import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.canonical import canonical
 from stackctl.stackfile.cast import cast
 from stackctl.stackfile.extends import Extends

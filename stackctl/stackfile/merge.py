@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeAlias
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.canonical_mounts import tmpfs_target
 from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, is_null, plain, text_of, with_entries
 

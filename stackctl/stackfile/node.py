@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 from stackctl.diagnostics import SourceRange
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 
 Atom: TypeAlias = str | int | float | bool | None
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"

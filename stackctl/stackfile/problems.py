@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stackctl.diagnostics import Diagnostic, Severity
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.node import Mark
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.node import Json, Mapping, Mark, Node, Sequence, kind_of_value, plain
 from stackctl.stackfile.problems import Problems, alternatives, did_you_mean, dotted, listing
 from stackctl.stackfile.schema_quick import Accepts, compile_schema, is_type

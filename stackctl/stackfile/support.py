@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from stackctl.diagnostics import Diagnostic
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.document import Document, DocumentPlaces
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted

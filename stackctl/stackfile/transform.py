@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from stackctl.model.stack import Path
+from stackctl.model.path import Path
 from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, text_of, with_entries
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.scalar import text_form
