@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
-from stackctl.api.container_json import inspect_json, list_json
+from stackctl.api.container_json import inspect_json, list_json, top_json
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.console import ExecRequest, LocalConsole, LogQuery
 from stackctl.wire.frames import MULTIPLEXED, RAW, encode
@@ -43,6 +43,7 @@ class ContainerRoutes:
             Route("GET", "/containers/json", self._list),
             Route("GET", "/containers/{id}/json", self._inspect),
             Route("GET", "/containers/{id}/logs", self._logs),
+            Route("GET", "/containers/{id}/top", self._top),
             Route("POST", "/containers/{id}/start", self._start),
             Route("POST", "/containers/{id}/stop", self._stop),
             Route("POST", "/containers/{id}/restart", self._restart),
@@ -120,6 +121,9 @@ class ContainerRoutes:
             data = stamps.add(chunk.time_ns, chunk.stream, chunk.data) if stamps else chunk.data
             connection.stream(data if is_raw else encode(chunk.stream, data))
         connection.end_stream()
+
+    def _top(self, _: Request, __: Connection, arguments: Arguments) -> Answer:
+        return Answer(200, top_json(self._console.top(arguments["id"]), time.time()))
 
     def _attach(self, request: Request, connection: Connection, arguments: Arguments) -> None:
         streams = self._console.attach(

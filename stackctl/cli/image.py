@@ -15,6 +15,7 @@ import click
 from stackctl.cli.connect import running_engine, start_engine
 from stackctl.cli.options import unsupported
 from stackctl.cli.render.durations import ago
+from stackctl.cli.render.sizes import size_text
 from stackctl.cli.render.table import table
 from stackctl.cli.settings import current_settings
 from stackctl.errors import ImageError, NotFound, UsageError
@@ -130,16 +131,7 @@ def _id(found: Mapping[str, Any], no_trunc: bool) -> str:
 
 def _rows(found: Mapping[str, Any], no_trunc: bool) -> Iterator[tuple[str, ...]]:
     created = ago(float(found.get("Created") or 0), time.time())
-    rest = (_id(found, no_trunc), created, _size(int(found.get("Size") or 0)))
+    rest = (_id(found, no_trunc), created, size_text(int(found.get("Size") or 0)))
     for name in found.get("RepoTags") or ["<none>:<none>"]:
         repository, _, tag = name.rpartition(":")
         yield (repository, tag, *rest)
-
-
-def _size(size_bytes: int) -> str:
-    """Return ``12.3MB``, with Docker's units of a thousand."""
-    value, units = float(size_bytes), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.4g}{units[0]}" if value < 1000 else f"{value:.0f}{units[0]}"

@@ -13,7 +13,7 @@ from stackctl.cli.requests import Verb
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import containers_of, existing_services
-from stackctl.errors import StackctlError
+from stackctl.errors import StackctlError, UsageError
 
 
 @click.command()
@@ -76,13 +76,13 @@ def _no_container(what: str) -> StackctlError:
 
 
 def _signal_name(text: str) -> str:
-    """Return ``SIGHUP`` for ``HUP``, ``hup``, ``1``; what is no signal is left for the engine to refuse."""
+    """Return ``SIGHUP`` for ``HUP``, ``hup``, ``1``; ``RTMIN+1`` is left for the engine to know. Raises UsageError."""
     import signal  # only here
 
-    if text.isdecimal():
-        try:
-            return signal.Signals(int(text)).name
-        except ValueError:
-            return text
-    name = text.upper()
-    return name if name.startswith("SIG") else f"SIG{name}"
+    name = text.upper().removeprefix("SIG")
+    if name.startswith("RT"):
+        return f"SIG{name}"
+    try:
+        return signal.Signals(int(text)).name if text.isdecimal() else signal.Signals[f"SIG{name}"].name
+    except (ValueError, KeyError):
+        raise UsageError(f"unknown signal: {text}", hint="`kill -l` lists them") from None

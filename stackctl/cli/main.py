@@ -158,7 +158,9 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        from stackctl.cli.usage import usage_error  # only after a mistake
+
+        _show(usage_error(error), None)
         return 1
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

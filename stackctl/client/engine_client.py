@@ -138,6 +138,10 @@ class EngineClient:
         }
         return self._get(f"/containers/{quote(name)}/logs", query, timeout_s=None).frames()
 
+    def top(self, name: str) -> dict[str, Any]:
+        """Return ``Titles`` and ``Processes`` of a running container."""
+        return self._object(f"/containers/{quote(name)}/top")
+
     def attach(self, name: str, stdin: bool = False, logs: bool = True) -> Hijacked:
         """Attach to a container, from the beginning of its output with ``logs``; it may not have started yet."""
         query = _encoded({"stream": 1, "stdin": int(stdin), "stdout": 1, "stderr": 1, "logs": int(logs)}.items())

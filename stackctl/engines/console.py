@@ -19,6 +19,7 @@ from stackctl.model.observed import ObservedContainer
 from stackctl.runtime.log_files import Chunk
 from stackctl.runtime.log_reader import LogReader, last_lines
 from stackctl.runtime.paths import EnginePaths
+from stackctl.runtime.processes import Process, processes_of
 from stackctl.runtime.supervisor_client import Call, SupervisorClient
 
 _KEPT_EXECS: Final = 200
@@ -143,6 +144,13 @@ class LocalConsole:
             if kind == "ok":
                 code: int = message["exit_code"]
                 return code
+
+    def top(self, name: str) -> Sequence[Process]:
+        """Return a running container's processes. Raises Conflict when it does not run."""
+        container = self.find(name)
+        if container.state != "running":
+            raise Conflict(f"container {container.name} is not running", code="container-not-running")
+        return processes_of(container.id)
 
     def logs(self, name: str, query: LogQuery, give_up_fd: int) -> Iterator[Chunk]:
         """Yield a log's chunks; a following one ends with the container, or when ``give_up_fd`` is readable."""

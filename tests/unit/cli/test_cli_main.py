@@ -63,7 +63,7 @@ def test_an_option_that_is_to_come_is_an_error(call: Call, arguments: tuple[str,
 def test_usage_errors_exit_with_one(call: Call, arguments: tuple[str, ...]) -> None:
     status, _, err = call(*arguments)
     assert status == 1
-    assert err.startswith("Usage: stackctl")
+    assert err.startswith("error[usage]: ")
 
 
 @pytest.mark.usefixtures("no_engine")

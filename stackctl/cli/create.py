@@ -1,0 +1,71 @@
+"""`create` and `scale`: parts of `up`."""
+
+from __future__ import annotations
+
+import click
+
+from stackctl.cli.changing import perform
+from stackctl.cli.connect import start_engine
+from stackctl.cli.options import services_argument, unsupported
+from stackctl.cli.settings import current_settings
+from stackctl.cli.stack_files import load_document
+from stackctl.cli.up_request import Choices, shared_options, up_request
+
+
+@click.command()
+@shared_options
+@unsupported("--build")
+@unsupported("--pull", takes_value=True)
+@unsupported("--quiet-pull")
+@click.option("--no-build", is_flag=True, hidden=True)
+@click.option("-y", "--yes", is_flag=True, hidden=True)
+@services_argument
+def create(
+    services: tuple[str, ...],
+    scales: tuple[str, ...],
+    force_recreate: bool,
+    no_recreate: bool,
+    remove_orphans: bool,
+    no_deps: bool,
+    no_build: bool,
+    yes: bool,
+) -> None:
+    """Create the stack's containers, and do not start them."""
+    del no_build, yes
+    _bring_up(
+        Choices(
+            services=services,
+            scales=scales,
+            force_recreate=force_recreate,
+            no_recreate=no_recreate,
+            remove_orphans=remove_orphans,
+            no_deps=no_deps,
+        ),
+        is_started=False,
+    )
+
+
+@click.command()
+@click.option("--no-deps", is_flag=True, help="Leave services that the named ones need alone.")
+@click.argument("scales", nargs=-1, required=True, metavar="SERVICE=N...")
+def scale(no_deps: bool, scales: tuple[str, ...]) -> None:
+    """Change the number of replicas of services. What else has changed in the files is for `up`."""
+    _bring_up(
+        Choices(
+            services=tuple(text.partition("=")[0] for text in scales),
+            scales=scales,
+            force_recreate=False,
+            no_recreate=True,
+            remove_orphans=False,
+            no_deps=no_deps,
+        ),
+        is_started=True,
+    )
+
+
+def _bring_up(choices: Choices, *, is_started: bool) -> None:
+    settings = current_settings()
+    document = load_document(settings, choices.services)
+    request = up_request(settings, document, choices, no_start=not is_started)
+    engine = start_engine(settings)
+    perform(settings, engine, document.name, request, title="up").raise_failure()

@@ -1,0 +1,18 @@
+"""Mistakes on the command line, as click finds them."""
+
+from __future__ import annotations
+
+import click
+
+from stackctl.errors import UsageError
+
+
+def usage_error(error: click.ClickException) -> UsageError:
+    """Return what click has against the command line, in our words."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"`{ctx.command_path} --help` shows how it is used" if ctx is not None else ""
+    if isinstance(error, click.NoSuchOption):
+        likely = (error.possibilities or [""])[0]
+        return UsageError(f"no such option: {error.option_name}", hint=f"did you mean `{likely}`?" if likely else hint)
+    text = error.format_message().removesuffix(".")
+    return UsageError(text[:1].lower() + text[1:], hint=hint)
