@@ -11,12 +11,12 @@ import click
 from stackctl.cli.options import unsupported
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_request, loaded_document
-from stackctl.errors import UsageError
 
 if TYPE_CHECKING:
     from stackctl.stackfile.document import Document
+    from stackctl.stackfile.load import LoadRequest
 
-_LISTS = ("services", "volumes", "networks", "images", "profiles")
+_LISTS = ("services", "volumes", "networks", "models", "images", "profiles", "environment", "variables")
 
 
 @click.command()
@@ -26,36 +26,31 @@ _LISTS = ("services", "volumes", "networks", "images", "profiles")
 @click.option("--services", "list_services", is_flag=True, help="List services.")
 @click.option("--volumes", "list_volumes", is_flag=True, help="List volumes.")
 @click.option("--networks", "list_networks", is_flag=True, help="List networks.")
+@click.option("--models", "list_models", is_flag=True, help="List models.")
 @click.option("--images", "list_images", is_flag=True, help="List images.")
 @click.option("--profiles", "list_profiles", is_flag=True, help="List profiles.")
+@click.option("--environment", "list_environment", is_flag=True, help="List the variables that can be named.")
+@click.option("--variables", "list_variables", is_flag=True, help="List the variables that are named, and defaults.")
+@click.option("--hash", "hashed", default="", metavar="SERVICE|*", help="List services, each with a hash of itself.")
 @click.option("--no-interpolate", is_flag=True, help="Leave variables as they are written.")
 @click.option("--no-normalize", is_flag=True, help="Add no defaults.")
 @click.option("--no-path-resolution", is_flag=True, help="Leave relative paths as they are written.")
 @click.option("--no-env-resolution", is_flag=True, help="Leave env_file as it is written.")
 @click.option("--no-consistency", is_flag=True, help="Skip the checks between parts of the file.")
-@unsupported("--hash", takes_value=True)
-@unsupported("--variables")
-@unsupported("--environment")
-@unsupported("--models")
 @unsupported("--resolve-image-digests")
 @unsupported("--lock-image-digests")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-def config(form: str, quiet: bool, output: str, services: tuple[str, ...], **flags: bool) -> None:
+def config(form: str, quiet: bool, output: str, hashed: str, services: tuple[str, ...], **flags: bool) -> None:
     """Check the stack files and print what they come to."""
     settings = current_settings()
-    if services:
-        raise UsageError("config of single services is not supported yet", code="not-supported")
-    wanted = [name for name in _LISTS if flags[f"list_{name}"]]
-    document = _load(settings, flags, is_list="profiles" in wanted)
+    wanted = next((name for name in _LISTS if flags[f"list_{name}"]), "")
+    request = _request(settings, flags, services, wanted)
+    if wanted in ("environment", "variables"):
+        text = _of_variables(request, wanted, form)
+    else:
+        text = _of_document(loaded_document(settings, request), wanted, hashed, form, flags)
     if quiet:
         return
-    if wanted:
-        text = "".join(f"{line}\n" for line in _listed(document, wanted[0]))
-    else:
-        from stackctl.stackfile.render import config_text  # not for lists
-
-        text = config_text(document, "json" if form == "json" else "yaml", is_interpolated=not flags["no_interpolate"])
-        text = text if text.endswith("\n") else text + "\n"
     if output:
         with open(os.path.join(settings.cwd, output), "w", encoding="utf-8") as file:
             file.write(text)
@@ -63,19 +58,47 @@ def config(form: str, quiet: bool, output: str, services: tuple[str, ...], **fla
         click.echo(text, nl=False)
 
 
-def _load(settings: Settings, flags: dict[str, bool], *, is_list: bool) -> Document:
+def _request(settings: Settings, flags: dict[str, bool], services: tuple[str, ...], wanted: str) -> LoadRequest:
     request = replace(
-        load_request(settings),
+        load_request(settings, services),
         is_interpolated=not flags["no_interpolate"],
         is_normalised=not flags["no_normalize"],
         has_absolute_paths=not flags["no_path_resolution"],
         has_resolved_environment=not flags["no_env_resolution"],
         is_checked=not flags["no_consistency"],
+        has_unused_resources=settings.has_all_resources,
+        has_named_only=True,
         has_contents=False,
     )
-    if is_list:  # of all profiles there are, not of those in force
+    if wanted == "profiles":  # all there are, not those in force
         request = replace(request, profiles=("*",))
-    return loaded_document(settings, request)
+    return request
+
+
+def _of_document(document: Document, wanted: str, hashed: str, form: str, flags: dict[str, bool]) -> str:
+    if wanted:
+        return _lines(_listed(document, wanted))
+    from stackctl.stackfile.render import config_text, service_hashes  # not for lists
+
+    if hashed:
+        return _lines(f"{name} {digest}" for name, digest in service_hashes(document, hashed).items())
+    text = config_text(document, "json" if form == "json" else "yaml", is_interpolated=not flags["no_interpolate"])
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _of_variables(request: LoadRequest, wanted: str, form: str) -> str:
+    from stackctl.stackfile.load import environment_of, variables_of  # the YAML parser
+
+    if wanted == "environment":
+        return _lines(f"{name}={value}" for name, value in sorted(environment_of(request).items()))
+    from stackctl.cli.variables import variables_json, variables_table  # only here
+
+    uses = variables_of(request)
+    return variables_json(uses) if form == "json" else variables_table(uses)
+
+
+def _lines(lines: Any) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _listed(document: Document, what: str) -> list[str]:
@@ -84,6 +107,8 @@ def _listed(document: Document, what: str) -> list[str]:
         return [str(service.get("image") or f"{document.name}-{name}") for name, service in services.items()]
     if what == "profiles":
         return sorted({str(profile) for service in services.values() for profile in service.get("profiles") or ()})
+    if what == "models":
+        return [str(model.get("model")) for model in _entries(document.tree.get("models")).values()]
     return list(_entries(document.tree.get(what)))
 
 

@@ -87,7 +87,7 @@ def _unknown_command(name: str) -> UsageError:
 @click.option("--project-directory", default="", metavar="DIR", help="What relative paths start from.")
 @click.option("--progress", metavar="|".join(PROGRESS), help="How to show progress.")
 @click.option("--ansi", metavar="|".join(ANSI), help="When to use colours.")
-@click.option("--all-resources", is_flag=True, hidden=True)
+@click.option("--all-resources", is_flag=True, help="Keep networks, volumes and the like that no service uses.")
 @click.option("--compatibility", is_flag=True, hidden=True)
 @click.option("--dry-run", is_flag=True, hidden=True)
 @click.option("--parallel", type=int, hidden=True)
@@ -112,6 +112,7 @@ def root(
         project_directory=project_directory,
         profiles=profiles,
         env_files=env_files,
+        has_all_resources=bool(others["all_resources"]),
         progress=choose_progress(progress, environment),
         ansi=choose_ansi(ansi, environment),
         environment=environment,
@@ -130,9 +131,8 @@ def _refuse_unsupported(given: dict[str, Any]) -> None:
             code="not-supported",
             hint="`stackctl plan` shows what `up` would do",
         )
-    for name in ("compatibility", "all_resources"):
-        if given[name]:
-            raise UsageError(f"--{name.replace('_', '-')} is not supported yet", code="not-supported")
+    if given["compatibility"]:
+        raise UsageError("--compatibility is not supported yet", code="not-supported")
 
 
 def main() -> None:

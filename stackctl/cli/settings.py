@@ -46,6 +46,7 @@ class Settings:
     env_files: tuple[str, ...] = ()
     progress: Progress = "auto"
     ansi: Ansi = "auto"
+    has_all_resources: bool = False
     environment: Mapping[str, str]
     cwd: str
     arguments: tuple[str, ...] = ()

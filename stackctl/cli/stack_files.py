@@ -32,6 +32,7 @@ def load_request(settings: Settings, services: Iterable[str] = ()) -> LoadReques
         environment=settings.environment,
         cwd=settings.cwd,
         services=tuple(services),
+        has_unused_resources=settings.has_all_resources,
         stdin=_standard_input(settings) if reads_stdin else "",
     )
 

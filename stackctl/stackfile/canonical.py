@@ -6,8 +6,6 @@ Shape only: what is not written stays unwritten, so that files can still be merg
 
 from __future__ import annotations
 
-import ipaddress
-
 from stackctl.model.path import Path
 from stackctl.stackfile.canonical_mounts import content_uses, devices, volumes
 from stackctl.stackfile.canonical_ports import ports
@@ -23,6 +21,7 @@ from stackctl.stackfile.transform import (
     duration,
     each_entry,
     entries_of,
+    environment,
     file_path,
     is_remote,
     items_of,
@@ -32,6 +31,7 @@ from stackctl.stackfile.transform import (
     number,
     size,
     text_list,
+    unique,
     values_of,
 )
 
@@ -46,6 +46,16 @@ def canonical(root: Node, context: Context) -> Node:
 def canonical_service(node: Node, context: Context, path: Path) -> Node:
     """Return one service in long form."""
     return each_entry(node, _SERVICE, context, path)
+
+
+def _job(node: Node, context: Context, path: Path) -> Node:
+    """A job is a service with triggers: schedules, in the long form, or its being asked for."""
+    found = canonical_service(node, context, path)
+    return each_entry(found, {"triggers": entries_of({"schedule": items_of(_schedule)})}, context, path)
+
+
+def _schedule(node: Node, _: Context, __: Path) -> Node:
+    return node if text_of(node) is None else mapping({"cron": node}, node.mark)
 
 
 def _depends_on(node: Node, context: Context, path: Path) -> Node:
@@ -92,24 +102,6 @@ def _file_list(node: Node, context: Context, path: Path) -> Node:
     return items_of(file_path)(text_list(node, context, path), context, path)
 
 
-def _expose(node: Node, context: Context, path: Path) -> Node:
-    found = text_list(node, context, path)
-    if isinstance(found, Sequence):
-        for at, item in enumerate(found.items):
-            text = text_of(item)
-            if text is not None and not _is_exposable(text):
-                why = f"must be a port or range, such as `80` or `80-90/udp`, not `{text}`"
-                bad_value(context, (*path, at), item.mark, why=why)
-    return found
-
-
-def _is_exposable(text: str) -> bool:
-    port, slash, protocol = text.partition("/")
-    first, _, last = port.partition("-")
-    is_port = first.isdecimal() and (last.isdecimal() or "-" not in port)
-    return is_port and (not slash or protocol.lower() in ("tcp", "udp", "sctp"))
-
-
 def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
     found: list[tuple[str, str, Node]] = []
     if isinstance(node, Sequence):
@@ -119,11 +111,11 @@ def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
             if cut < 1:
                 bad_value(context, (*path, at), item.mark, why=f"must be `NAME=ADDRESS`, not `{text}`")
                 continue
-            found.append((text[:cut].strip(), text[cut + 1 :].strip(), item))
+            found += [(text[:cut].strip(), part.strip(), item) for part in text[cut + 1 :].split(",")]
     elif isinstance(node, Mapping):
         for name, entry in node.entries.items():
             for item in entry.items if isinstance(entry, Sequence) else (entry,):
-                found.append((name, text_of(item) or "", item))
+                found += [(name, part.strip(), item) for part in (text_of(item) or "").split(",")]
     else:
         return node
     items = {
@@ -212,6 +204,10 @@ def _external(node: Node, context: Context, _path: Path) -> Node:
     return with_entries(node, entries)
 
 
+def _pull_policy(node: Node, _: Context, __: Path) -> Node:
+    return Scalar("missing", node.mark, node.tag) if text_of(node) == "if_not_present" else node
+
+
 def _resource(rules: dict[str, Transform]) -> Transform:
     def apply(node: Node, context: Context, path: Path) -> Node:
         return each_entry(_external(node, context, path), rules, context, path)
@@ -231,28 +227,17 @@ def _volume_driver_opts(node: Node, context: Context, path: Path) -> Node:
 def _aliases_and_options(node: Node, context: Context, path: Path) -> Node:
     found = names_to_mapping(node, context, path)
     rules: dict[str, Transform] = {"driver_opts": values_of(as_text), "aliases": text_list}
-    rules |= {"ipv4_address": _address, "ipv6_address": _address}
     return values_of(entries_of(rules))(found, context, path)
 
 
-def _address(node: Node, context: Context, path: Path) -> Node:
-    text = text_of(node)
-    if text:
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            bad_value(context, path, node.mark, why=f"must be an IP address, not `{text}`")
-    return node
-
-
-_HOOKS = items_of(entries_of({"command": command, "environment": key_values}))
+_HOOK = entries_of({"command": command, "environment": environment})
 _UPDATE = entries_of({"delay": duration, "monitor": duration})
 _LIMITS = entries_of({"cpus": number, "memory": size, "pids": number})
 _RESERVATIONS = entries_of({"cpus": number, "memory": size, "devices": items_of(_device_request)})
 _BUILD: dict[str, Transform] = {
     "context": _context_path,
     "args": key_values,
-    "ssh": key_values,
+    "ssh": lambda node, context, path: values_of(file_path)(key_values(node, context, path), context, path),
     "labels": key_texts,
     "additional_contexts": lambda node, context, path: values_of(build_context)(
         key_texts(node, context, path), context, path
@@ -268,7 +253,11 @@ _BUILD: dict[str, Transform] = {
 _SERVICE: dict[str, Transform] = {
     "annotations": key_texts,
     "blkio_config": entries_of(
-        {f"device_{way}_bps": items_of(entries_of({"rate": size})) for way in ("read", "write")}
+        {
+            f"device_{way}_{what}": items_of(entries_of({"rate": size}))
+            for way in ("read", "write")
+            for what in ("bps", "iops")
+        }
     ),
     "build": _build,
     "cap_add": text_list,
@@ -288,19 +277,21 @@ _SERVICE: dict[str, Transform] = {
         }
     ),
     "develop": entries_of(
-        {"watch": items_of(entries_of({"path": file_path, "ignore": text_list, "include": text_list}))}
+        {"watch": items_of(entries_of({"path": file_path, "ignore": text_list, "include": text_list, "exec": _HOOK}))}
     ),
+    "device_cgroup_rules": unique,
     "devices": devices,
     "dns": text_list,
     "dns_opt": text_list,
     "dns_search": text_list,
     "entrypoint": command,
     "env_file": _env_files,
-    "environment": key_values,
-    "expose": _expose,
+    "environment": environment,
+    "expose": text_list,
     "extra_hosts": _extra_hosts,
     "gpus": _gpus,
-    "group_add": text_list,
+    "external_links": unique,
+    "group_add": unique,
     "healthcheck": _healthcheck,
     "label_file": _file_list,
     "labels": key_texts,
@@ -314,21 +305,25 @@ _SERVICE: dict[str, Transform] = {
     "networks": _aliases_and_options,
     "pids_limit": number,
     "ports": ports,
-    "post_start": _HOOKS,
-    "pre_start": _HOOKS,
-    "pre_stop": _HOOKS,
+    "post_start": items_of(_HOOK),
+    "pre_start": items_of(canonical_service),
+    "pre_stop": items_of(_HOOK),
     "profiles": text_list,
+    "pull_policy": _pull_policy,
     "provider": entries_of({"options": _provider_options}),
     "secrets": content_uses,
+    "security_opt": unique,
     "shm_size": size,
     "stop_grace_period": duration,
     "storage_opt": values_of(as_text),
     "sysctls": key_texts,
     "tmpfs": text_list,
     "volumes": volumes,
+    "volumes_from": unique,
 }
 _TOP: dict[str, Transform] = {
     "services": values_of(canonical_service),
+    "jobs": values_of(_job),
     "networks": _resource({"driver_opts": values_of(as_text), "labels": key_texts}),
     "volumes": _resource({"driver_opts": _volume_driver_opts, "labels": key_texts}),
     "secrets": _resource({"file": file_path, "driver_opts": values_of(as_text), "labels": key_texts}),

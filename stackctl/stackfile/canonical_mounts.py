@@ -24,6 +24,7 @@ from stackctl.stackfile.transform import (
     each_entry,
     file_mode,
     file_path,
+    is_drive,
     items_of,
     key_texts,
     local_path,
@@ -57,21 +58,46 @@ volumes = items_of(_volume)
 
 
 def _short_volume(text: str, mark: Mark, context: Context) -> Node:
-    parts = text.split(":")
+    parts = _volume_parts(text)
     if not text:
         raise _Wrong("the text is empty.")
     if "" in parts:
         raise _Wrong(f"there is nothing between the colons of `{text}`, or before or after them.")
     if len(parts) > 3:
         raise _Wrong(f"`{text}` has too many colons.")
+    if any(is_drive(part) for part in parts):
+        _warn_about_drive(text, mark, context)
     if len(parts) == 1:
         return _mount("volume", None, parts[0], mark, ())
     source = parts[0]
-    is_path = source[0] in "./~"
+    is_path = source[0] in "./~" or source.startswith("\\\\") or is_drive(source)
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
-    if is_path:
+    if is_path and not source.startswith("\\\\"):
         source = local_path(source, context)
     return _mount("bind" if is_path else "volume", source, parts[1], mark, options)
+
+
+def _warn_about_drive(text: str, mark: Mark, context: Context) -> None:
+    context.problems.warning(
+        "windows-path",
+        "Read as a path of Windows",
+        mark,
+        detail=f"In `{text}` a single letter before a colon is read as a drive, not as the name of a volume.",
+        hint="give the volume a name of two letters or more",
+    )
+
+
+def _volume_parts(text: str) -> list[str]:
+    """Split at the colons, but not at that of a drive letter: ``v:/x`` is a path of Windows everywhere."""
+    if len(text) < 3:
+        return [text]
+    parts: list[str] = []
+    for part in text.split(":"):
+        if parts and len(parts[-1]) == 1 and parts[-1].isalpha():
+            parts[-1] += f":{part}"
+        else:
+            parts.append(part)
+    return parts
 
 
 def _mount(kind: str, source: str | None, target: str, mark: Mark, options: tuple[str, ...]) -> Node:
@@ -136,7 +162,7 @@ def _drop_false(node: Mapping, flag: str) -> Mapping:
 
 def _device(node: Node, context: Context, path: Path) -> Node:
     if isinstance(node, Mapping):
-        return _long_device(node)
+        return _long_device(node, context, path)
     text = text_of(node)
     if text is None:
         return node
@@ -155,10 +181,15 @@ def _device(node: Node, context: Context, path: Path) -> Node:
     return _device_entry(source, target or source, permissions or "rwm", node.mark)
 
 
-def _long_device(node: Mapping) -> Node:
+def _long_device(node: Mapping, context: Context, path: Path) -> Node:
     entries = dict(node.entries)
-    if "source" in entries:
-        entries.setdefault("target", entries["source"])
+    if "target" not in entries:
+        context.problems.error(
+            "missing-key",
+            "Required key is missing",
+            node.mark,
+            detail=f"`{dotted(path)}` needs the key `target`: the path inside the container.",
+        )
     entries.setdefault("permissions", Scalar("rwm", node.mark))
     return with_entries(node, entries)
 

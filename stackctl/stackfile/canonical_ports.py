@@ -106,8 +106,8 @@ def _complain(context: Context, path: Path, node: Node, must_be: str) -> None:
 
 
 def _short(text: str, mark: Mark) -> list[Node]:
-    address, slash, protocol = text.partition("/")
-    protocol = protocol.lower() if slash else "tcp"
+    address, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
     if protocol not in _PROTOCOLS:
         raise _Wrong(f"`{protocol}` is no protocol; it can be tcp, udp or sctp.")
     host_ip, host, container = _split(address)

@@ -32,10 +32,11 @@ def _to_int(text: str) -> int | None:
     return -value if text[0] == "-" else value
 
 
-def _to_float(text: str) -> float | None:
+def _to_float(text: str) -> float | int | None:
     if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", text, re.ASCII):
         return None
-    return float(text)
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 _TRUE = ("true", "y", "yes", "on")
@@ -57,7 +58,6 @@ _SERVICE: _Trie = {
     "attach": _to_bool,
     "blkio_config": {"weight": _to_int, "weight_device": {"*": {"weight": _to_int}}},
     "build": {"no_cache": _to_bool, "pull": _to_bool, "privileged": _to_bool},
-    "configs": {"*": {"mode": _to_int}},
     "cpu_count": _to_int,
     "cpu_percent": _to_float,
     "cpu_period": _to_int,
@@ -87,7 +87,6 @@ _SERVICE: _Trie = {
     "privileged": _to_bool,
     "read_only": _to_bool,
     "scale": _to_int,
-    "secrets": {"*": {"mode": _to_int}},
     "stdin_open": _to_bool,
     "tty": _to_bool,
     "ulimits": {"*": _to_int},
@@ -97,7 +96,6 @@ _SERVICE: _Trie = {
             "read_only": _to_bool,
             "bind": {"create_host_path": _to_bool},
             "volume": {"nocopy": _to_bool},
-            "tmpfs": {"mode": _to_int},
         }
     },
 }

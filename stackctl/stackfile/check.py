@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from stackctl.model.path import Path
 from stackctl.stackfile.canonical_mounts import tmpfs_target
 from stackctl.stackfile.check_cycles import check_cycles
+from stackctl.stackfile.check_service import check_service
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, did_you_mean, listing
 from stackctl.stackfile.schema import Places
@@ -70,6 +71,11 @@ class _Checks:
         self._references(path, service)
         self._replicas(name, path, service)
         self._agreement(path, service)
+        self._contexts(path, service)
+        check_service(path, service, self._places, self._problems)
+        for model in as_dict(service.get("models")):
+            if model not in as_dict(self._tree.get("models")):
+                self._unknown("model", model, (*path, "models", model), as_dict(self._tree.get("models")), by_key=True)
 
     def _unknown(self, kind: str, name: str, path: Path, known: Iterable[str], *, by_key: bool = False) -> None:
         if not self.is_complete:
@@ -192,32 +198,26 @@ class _Checks:
                     detail=f"`{name}` cannot depend on itself.",
                 )
             elif dependency not in self.services:
-                if details.get("required") is not False:
+                if details.get("required") is not False or dependency not in self._disabled:
                     self._unknown_service(dependency, here, by_key=True)
             elif details.get("condition") == "service_healthy":
                 self._healthy(name, dependency, here)
 
     def _healthy(self, name: str, dependency: str, path: Path) -> None:
-        healthcheck = as_dict(as_dict(self.services[dependency]).get("healthcheck"))
-        is_off = healthcheck.get("disable") is True or texts(healthcheck.get("test"))[:1] == ("NONE",)
-        where = [self._places.of_value((*path, "condition"))]
-        if is_off:
-            self._problems.error(
-                "no-healthcheck",
-                "Dependency can never be healthy",
-                *where,
-                self._places.of_key(("services", dependency, "healthcheck")),
-                detail=f"`{name}` waits until `{dependency}` is healthy, but its health check is switched off.",
-                hint="wait for `service_started`, or give it a health check",
-            )
-        elif not healthcheck:
+        if not as_dict(self.services[dependency]).get("healthcheck"):
             self._problems.note(
                 "no-healthcheck",
                 "Dependency has no health check here",
-                *where,
+                self._places.of_value((*path, "condition")),
                 detail=f"`{name}` waits until `{dependency}` is healthy: its image must bring a health check.",
                 hint=f"add `healthcheck:` to `{dependency}`, or wait for `service_started`",
             )
+
+    def _contexts(self, path: Path, service: dict[str, Json]) -> None:
+        for key, entry in as_dict(as_dict(service.get("build")).get("additional_contexts")).items():
+            text = as_text(entry)
+            if text.startswith("service:") and text.removeprefix("service:") not in self.services:
+                self._unknown_service(text.removeprefix("service:"), (*path, "build", "additional_contexts", key))
 
     def _references(self, path: Path, service: dict[str, Json]) -> None:
         for key in _SHARED:
@@ -267,7 +267,7 @@ class _Checks:
             ("pids_limit", limits, "limits", "pids"),
             ("mem_reservation", reservations, "reservations", "memory"),
         ):
-            if key in service and other in holder and service[key] != holder[other]:
+            if key in service and service[key] not in (0, "0") and holder and service[key] != holder.get(other):
                 self._differ(path, (key,), ("deploy", "resources", part, other))
 
     def _differ(self, path: Path, left: Path, right: Path) -> None:
@@ -320,7 +320,7 @@ class _Checks:
         for name, entry in as_dict(self._tree.get(section)).items():
             resource = as_dict(entry)
             ways = [key for key in ("file", "content", "environment") if key in resource]
-            if resource.get("external") is True or "driver" in resource:
+            if resource.get("external") is True:
                 continue
             choices = "`file` or `environment`" if section == "secrets" else "`file`, `content` or `environment`"
             if len(ways) != 1:

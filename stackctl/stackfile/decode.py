@@ -15,6 +15,7 @@ from stackctl.model.volume import VolumeSpec
 from stackctl.stackfile import support
 from stackctl.stackfile.canonical import canonical
 from stackctl.stackfile.check import check
+from stackctl.stackfile.check_running import check_running
 from stackctl.stackfile.decode_network import link_aliases, network_spec
 from stackctl.stackfile.decode_service import Names, service
 from stackctl.stackfile.document import Document as Document
@@ -42,6 +43,7 @@ def decode(document: Document) -> tuple[Stack | None, tuple[Diagnostic, ...]]:
     if not _is_canonical(document.tree, problems):
         return None, problems.all()
     check(document.tree, places, problems, disabled=document.disabled_services)
+    check_running(document.tree, places, problems)
     problems.extend(support.check(document))
     if problems.has_errors:
         return None, problems.all()

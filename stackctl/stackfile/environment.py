@@ -21,13 +21,20 @@ from stackctl.stackfile.node import (
 from stackctl.stackfile.yaml_text import lines_of
 
 
-def resolve_service(service: Mapping, workshop: Workshop, environment: Environment) -> Mapping:
+def resolve_service(
+    service: Mapping, workshop: Workshop, environment: Environment, *, reads_files: bool = True
+) -> Mapping:
     """Return ``service`` with env_file and label_file read, and names without a value looked up.
 
+    With ``reads_files`` off, the files stay named.
     What is in ``environment`` or ``labels`` wins over the files. A name nobody knows stays null.
     """
-    found = _resolve_environment(service, workshop, environment)
-    found = _resolve_labels(found, workshop, environment)
+    if reads_files:
+        found = _resolve_labels(_resolve_environment(service, workshop, environment), workshop, environment)
+    else:
+        files = service.entries.get("env_file")
+        found = _resolve_environment(without(service, ["env_file"]), workshop, environment)
+        found = with_entry(found, "env_file", files) if files is not None else found
     return _resolve_build_args(found, environment)
 
 
@@ -67,7 +74,15 @@ def _read_env_file(item: Node, workshop: Workshop, environment: Environment, kno
         value = environment(name)
         return text_of(known.get(name)) if value is None else value
 
-    is_raw = text_of(item.entries.get("format")) == "raw"
+    form = text_of(item.entries.get("format")) or ""
+    if form not in ("", "raw"):
+        workshop.problems.error(
+            "bad-value",
+            "Value not allowed",
+            item.entries["format"].mark,
+            detail=f"The format of an `env_file` must be `raw`, or not be given; it is `{form}`.",
+        )
+    is_raw = form == "raw"
     return _read(path, mark, workshop, lookup=lookup, is_raw=is_raw)
 
 

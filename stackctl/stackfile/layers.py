@@ -148,13 +148,14 @@ def _add(
 
     base = included(found, workshop, environment, base_dir=base_dir, chain=chain, load=load_included)
     found = without(found, ["include"])
-    found = Extends(workshop, environment).apply(found, resets, base_dir=base_dir)
     for path in resets:
         total = remove(total, path)
         base = remove(base, path) if base is not None else None
     if base is not None:
-        total = merge(total, base)
-    return merge(total, found)
+        merged = merge(base, found)
+        assert isinstance(merged, Mapping)
+        found = merged
+    return merge(total, Extends(workshop, environment).apply(found, resets, base_dir=base_dir))
 
 
 def _report_empty(file: str, workshop: Workshop) -> None:

@@ -22,9 +22,9 @@ from stackctl.stackfile.interpolate import Environment, Use, variables_used
 from stackctl.stackfile.layers import Workshop, load_files
 from stackctl.stackfile.node import Mapping as MappingNode
 from stackctl.stackfile.node import child_mapping, plain, positions, with_entries, with_entry
-from stackctl.stackfile.normalise import drop_unused, normalise
+from stackctl.stackfile.normalise import drop_unused, named, normalise
 from stackctl.stackfile.problems import Problems, did_you_mean
-from stackctl.stackfile.profiles import select
+from stackctl.stackfile.profiles import select, with_dependencies
 from stackctl.stackfile.schema import NodePlaces, check_node
 from stackctl.stackfile.sources import ReadFile, Sources, read_from_disk
 
@@ -36,7 +36,7 @@ class LoadRequest:
     ``files`` may hold ``-``, whose text is ``stdin``; none means: COMPOSE_FILE, else look around ``cwd``.
     ``project_directory``, ``project_name`` "" and empty tuples mean: not given. ``services`` are those named
     on the command line; naming one activates its profiles. ``environment`` is the caller's environment.
-    The ``is_…`` and ``has_…`` switches are those of ``config``; all of them on is the normal case.
+    The ``is_…`` and ``has_…`` switches are those of ``config``; as they are is the normal case.
     """
 
     files: tuple[str, ...] = ()
@@ -54,6 +54,7 @@ class LoadRequest:
     is_normalised: bool = True
     is_checked: bool = True
     has_unused_resources: bool = False
+    has_named_only: bool = False
     has_contents: bool = True
 
 
@@ -106,6 +107,16 @@ def variables_of(request: LoadRequest, *, read: ReadFile = read_from_disk) -> tu
     return tuple(use for node in documents for use in variables_used(node))
 
 
+def environment_of(request: LoadRequest, *, read: ReadFile = read_from_disk) -> dict[str, str]:
+    """Return the variables an expression may name: the caller's, over those of the ``.env`` files."""
+    workshop = Workshop(Sources(cwd=request.cwd, stdin=request.stdin, read=read), Problems(), home="")
+    project = _find(request, workshop)
+    if project is None:
+        return dict(request.environment)
+    name = project_name(project, workshop, asked=request.project_name)
+    return {**project.variables, "COMPOSE_PROJECT_NAME": name}
+
+
 def _find(request: LoadRequest, workshop: Workshop) -> Project | None:
     return find_project(
         workshop,
@@ -126,15 +137,17 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     _check_named(root, request, problems)
     profiles = active_profiles(project, request.profiles)
     root, disabled = select(root, profiles=profiles, named=request.services)
-    if request.has_resolved_environment:
-        root = _resolve_environments(root, workshop, environment)
-    if request.is_normalised:
-        root = normalise(root, name=name, base_dir=project.directory)
+    root = _resolve_environments(root, workshop, environment, reads_files=request.has_resolved_environment)
+    is_whole = request.is_normalised
+    root = normalise(root, name=name, base_dir=project.directory) if is_whole else named(root, name)
     tree = plain(root)
     if not isinstance(tree, dict):
         return None
     if request.is_checked:
         check(tree, NodePlaces(root), problems, disabled=disabled, is_complete=workshop.is_complete)
+    if request.has_named_only and request.services:
+        root = with_dependencies(root, request.services)
+        tree = plain(root)
     if not request.has_unused_resources:
         root = drop_unused(root)
         tree = plain(root)
@@ -166,12 +179,16 @@ def _check_named(root: MappingNode, request: LoadRequest, problems: Problems) ->
             )
 
 
-def _resolve_environments(root: MappingNode, workshop: Workshop, environment: Environment) -> MappingNode:
+def _resolve_environments(
+    root: MappingNode, workshop: Workshop, environment: Environment, *, reads_files: bool
+) -> MappingNode:
     services = child_mapping(root, "services")
     if services is None:
         return root
     found = {
-        name: resolve_service(node, workshop, environment) if isinstance(node, MappingNode) else node
+        name: resolve_service(node, workshop, environment, reads_files=reads_files)
+        if isinstance(node, MappingNode)
+        else node
         for name, node in services.entries.items()
     }
     return with_entry(root, "services", with_entries(services, found))

@@ -43,8 +43,7 @@ def _content_target(folder: str) -> Identity:
     def identity(node: Node) -> Hashable:
         if not isinstance(node, Mapping):
             return _whole(node)
-        target = text_of(node.entries.get("target")) or text_of(node.entries.get("source")) or ""
-        return target if target.startswith("/") else f"{folder}/{target}"
+        return text_of(node.entries.get("target")) or f"{folder}/{text_of(node.entries.get('source')) or ''}"
 
     return identity
 
@@ -81,6 +80,7 @@ _SERVICE: _Rules = {
     "command": _REPLACE,
     "configs": _Rule(identity=_content_target("")),
     "deploy": {"labels": _VALUES},
+    "device_cgroup_rules": _UNIQUE,
     "devices": _Rule(identity=_of_keys("target")),
     "dns": _UNIQUE,
     "dns_opt": _UNIQUE,
@@ -89,7 +89,9 @@ _SERVICE: _Rules = {
     "env_file": _Rule(identity=_of_keys("path")),
     "environment": _VALUES,
     "expose": _UNIQUE,
+    "external_links": _UNIQUE,
     "extra_hosts": _UNIQUE,
+    "group_add": _UNIQUE,
     "healthcheck": {"test": _REPLACE},
     "label_file": _UNIQUE,
     "labels": _VALUES,
@@ -99,10 +101,12 @@ _SERVICE: _Rules = {
     "ports": _Rule(identity=_port),
     "profiles": _UNIQUE,
     "secrets": _Rule(identity=_content_target("/run/secrets")),
+    "security_opt": _UNIQUE,
     "sysctls": _VALUES,
     "tmpfs": _Rule(identity=_tmpfs),
     "ulimits": {"*": _REPLACE},
     "volumes": _Rule(identity=_of_keys("target")),
+    "volumes_from": _UNIQUE,
 }
 _RESOURCE: _Rules = {"labels": _VALUES}
 _TOP: _Rules = {
@@ -139,10 +143,10 @@ def _merge(earlier: Node | None, later: Node, rule: _Rules | _Rule | None) -> No
 
 
 def _merge_by_rule(earlier: Node | None, later: Node, rule: _Rule) -> Node:
-    if is_null(later) and earlier is not None:
-        return earlier
     if rule is _REPLACE:
         return later
+    if is_null(later) and earlier is not None:
+        return earlier
     if rule is _POOLS:
         return _merge_pools(earlier, later)
     if isinstance(later, Mapping):

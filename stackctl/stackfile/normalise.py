@@ -18,6 +18,21 @@ from stackctl.stackfile.node import (
 
 _TRISTATE = ("init", "attach")
 """Switches whose being off is different from their not being there."""
+_EMPTY_SAYS_NOTHING = {
+    "additional_contexts",
+    "annotations",
+    "args",
+    "driver_opts",
+    "environment",
+    "extra_hosts",
+    "labels",
+    "options",
+    "storage_opt",
+    "sysctls",
+    "ulimits",
+}
+"""Mappings of the user's own keys: an empty one is as good as none."""
+_OFF_SAYS_NOTHING = {"attachable", "disable", "external", "internal", "no_cache", "privileged", "pull"}
 _RESOURCES = ("networks", "volumes", "secrets", "configs")
 
 
@@ -26,13 +41,23 @@ def normalise(root: Mapping, *, name: str, base_dir: str) -> Mapping:
     services = child_mapping(root, "services") or mapping({}, root.mark)
     found = {key: _service(node, base_dir) for key, node in services.entries.items()}
     root = with_entry(root, "services", with_entries(services, found))
-    root = with_entry(root, "name", _name_node(root, name))
+    root = named(root, name)
+    jobs = child_mapping(root, "jobs")
+    if jobs is not None:
+        root = with_entry(
+            root, "jobs", with_entries(jobs, {key: _job(key, node, base_dir) for key, node in jobs.entries.items()})
+        )
     networks = child_mapping(root, "networks") or mapping({}, root.mark)
     if "default" not in networks.entries and "default" in used_resources(root)["networks"]:
         root = with_entry(root, "networks", with_entry(networks, "default", mapping({}, Mark("", 0))))
     for kind in _RESOURCES:
         root = _name_resources(root, kind, name)
     return root
+
+
+def named(root: Mapping, name: str) -> Mapping:
+    """Return the tree with the project's name."""
+    return with_entry(root, "name", _name_node(root, name))
 
 
 def drop_unused(root: Mapping) -> Mapping:
@@ -62,28 +87,57 @@ def used_resources(root: Mapping) -> dict[str, set[str]]:
     return used
 
 
-def implied_dependencies(service: Mapping) -> dict[str, Mark]:
-    """Return the services that ``service`` needs without saying so in ``depends_on``."""
-    found: dict[str, Mark] = {}
+def implied_dependencies(service: Mapping) -> dict[str, tuple[Mark, bool]]:
+    """Return the services that ``service`` needs without saying so, and whether it restarts with them."""
+    found: dict[str, tuple[Mark, bool]] = {}
     for key in ("network_mode", "ipc", "pid", "uts", "cgroup"):
         node = service.entries.get(key)
         text = text_of(node) or ""
         if node is not None and text.startswith("service:"):
-            found.setdefault(text.removeprefix("service:"), node.mark)
+            found.setdefault(text.removeprefix("service:"), (node.mark, True))
     for key in ("links", "volumes_from"):
         listed = service.entries.get(key)
         for item in listed.items if isinstance(listed, Sequence) else ():
             text = text_of(item) or ""
             if text and not (key == "volumes_from" and text.startswith("container:")):
-                found.setdefault(text.partition(":")[0], item.mark)
+                found.setdefault(text.partition(":")[0], (item.mark, key == "links"))
     return found
 
 
 def _service(service: Node, base_dir: str) -> Node:
     if not isinstance(service, Mapping):
         return service
+    service = _with_hooks(_without_empty(service))
     service = _with_ports(_with_dependencies(_with_networks(_without_defaults(service))))
     return _with_build(_with_secret_targets(service), base_dir)
+
+
+def _job(key: str, node: Node, base_dir: str) -> Node:
+    found = _service(node, base_dir)
+    return with_entry(found, "name", Scalar(key, node.mark)) if isinstance(found, Mapping) else found
+
+
+def _with_hooks(service: Mapping) -> Mapping:
+    """What runs before a service is a container of its own, on its own networks."""
+    hooks = service.entries.get("pre_start")
+    if not isinstance(hooks, Sequence):
+        return service
+    items = (_with_networks(_without_defaults(hook)) if isinstance(hook, Mapping) else hook for hook in hooks.items)
+    return with_entry(service, "pre_start", Sequence(tuple(items), hooks.mark))
+
+
+def _without_empty(node: Mapping) -> Mapping:
+    """Leave out empty lists, empty mappings of the user's own keys, and switches that are off, at any depth."""
+    entries: dict[str, Node] = {}
+    for key, entry in node.entries.items():
+        is_list = isinstance(entry, Sequence) and not entry.items and key not in ("command", "entrypoint")
+        is_mapping = isinstance(entry, Mapping) and not entry.entries and key in _EMPTY_SAYS_NOTHING
+        is_off = isinstance(entry, Scalar) and entry.value is False and key in _OFF_SAYS_NOTHING
+        if key.startswith("x-"):
+            entries[key] = entry
+        elif not is_list and not is_mapping and not is_off:
+            entries[key] = _without_empty(entry) if isinstance(entry, Mapping) else entry
+    return with_entries(node, entries)
 
 
 def _without_defaults(service: Mapping) -> Mapping:
@@ -115,12 +169,12 @@ def _with_dependencies(service: Mapping) -> Mapping:
     for name, node in written.entries.items() if written is not None else ():
         is_partial = isinstance(node, Mapping) and "required" not in node.entries
         entries[name] = with_entry(node, "required", Scalar(True, node.mark)) if is_partial else node  # type: ignore[arg-type]  # a Mapping
-    for name, mark in implied_dependencies(service).items():
+    for name, (mark, restarts) in implied_dependencies(service).items():
         if name not in entries:
             entries[name] = mapping(
                 {
                     "condition": Scalar("service_started", mark),
-                    "restart": Scalar(True, mark),
+                    **({"restart": Scalar(True, mark)} if restarts else {}),
                     "required": Scalar(True, mark),
                 },
                 mark,
@@ -183,6 +237,7 @@ def _name_resources(root: Mapping, kind: str, name: str) -> Mapping:
     entries: dict[str, Node] = {}
     for key, node in resources.entries.items():
         resource = node if isinstance(node, Mapping) else mapping({}, node.mark)
+        resource = _without_empty(resource)
         if "name" not in resource.entries:
             real = key if _is_external(resource) else f"{name}_{key}"
             resource = with_entry(resource, "name", Scalar(real, resources.keys[key]))

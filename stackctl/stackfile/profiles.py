@@ -24,6 +24,23 @@ def select(root: Mapping, *, profiles: Iterable[str], named: Iterable[str]) -> t
     return with_entries(root, {**root.entries, "services": with_entries(services, on)}), off
 
 
+def with_dependencies(root: Mapping, named: Iterable[str]) -> Mapping:
+    """Return the tree with only these services and what they depend on."""
+    services = child_mapping(root, "services")
+    if services is None:
+        return root
+    kept: set[str] = set()
+    left = list(named)
+    while left:
+        name = left.pop()
+        if name not in kept and name in services.entries:
+            kept.add(name)
+            needed = child_mapping(services.entries[name], "depends_on")
+            left += needed.entries if needed is not None else ()
+    found = {name: node for name, node in services.entries.items() if name in kept}
+    return with_entries(root, {**root.entries, "services": with_entries(services, found)})
+
+
 def profiles_of(service: Node | None) -> set[str]:
     """Return the profiles a service is in."""
     listed = service.entries.get("profiles") if isinstance(service, Mapping) else None

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Literal
 
+from stackctl.errors import UsageError
 from stackctl.stackfile.document import Document
 from stackctl.stackfile.node import Json
+from stackctl.stackfile.problems import did_you_mean
+from stackctl.stackfile.render_order import in_order
 from stackctl.stackfile.scalar import resolve_plain, text_form
-from stackctl.stackfile.tree import as_dict
+from stackctl.stackfile.tree import as_dict, as_list
 
 Format = Literal["yaml", "json"]
-_ORDER = ("name", "services", "models", "networks", "volumes", "secrets", "configs")
-_SORTED = {
-    *_ORDER[1:],
+_FREE = {
+    "additional_contexts",
     "annotations",
     "args",
+    "aux_addresses",
     "depends_on",
     "driver_opts",
     "environment",
-    "extra_hosts",
     "labels",
+    "models",
+    "networks",
     "options",
+    "storage_opt",
     "sysctls",
-    "ulimits",
 }
-_PLAIN = re.compile(r"[A-Za-z0-9_./~$(+][^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*")
+"""Mappings whose keys are names, so that one may start with ``x-``."""
+_NOT_HASHED = ("build", "pull_policy", "scale", "depends_on", "profiles")
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_./~$(+]|-(?=[^\s]))[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*")
 _BOOLEAN_ONCE = {"y", "n", "yes", "no", "on", "off"}
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
@@ -36,15 +43,33 @@ def config_text(document: Document, format: Format = "yaml", *, is_interpolated:
 
     Dollar signs are doubled, so that the text can be loaded again, unless the document was loaded without
     interpolation and still has its own. JSON has Compose's peculiarities: ``command`` and ``entrypoint`` are
-    always there, ``ipam`` and the parts of ``deploy`` too, and models and a service's ``x-`` keys are not.
+    always there, ``ipam`` and the parts of ``deploy`` too, and models and ``x-`` keys inside are not.
     """
     tree: Json = document.tree
     if is_interpolated:
         tree = _doubled(tree)
-    tree = _in_order(as_dict(tree))
+    tree = in_order(as_dict(tree))
     if format == "json":
         return json.dumps(_for_json(tree), indent=2, ensure_ascii=False)
     return "".join(f"{line}\n" for line in _yaml(tree, "")) if tree else "{}\n"
+
+
+def service_hashes(document: Document, wanted: str) -> dict[str, str]:
+    """Return a SHA-256 of each service named in ``wanted`` (``a,b``, or ``*`` for all), of what makes its containers.
+
+    Raises UsageError for a service that is not there.
+    """
+    services = as_dict(document.tree.get("services"))
+    names = sorted(services) if wanted == "*" else [name.strip() for name in wanted.split(",")]
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in services:
+            raise UsageError(f"no such service: {name}", hint=did_you_mean(name, services))
+        kept = {key: entry for key, entry in as_dict(services[name]).items() if key not in _NOT_HASHED}
+        deploy = {key: entry for key, entry in as_dict(kept.get("deploy")).items() if key != "replicas"}
+        text = json.dumps({**kept, **({"deploy": deploy} if "deploy" in kept else {})}, sort_keys=True)
+        found[name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return found
 
 
 def _doubled(value: Json) -> Json:
@@ -57,25 +82,16 @@ def _doubled(value: Json) -> Json:
     return value
 
 
-def _in_order(tree: dict[str, Json]) -> dict[str, Json]:
-    known = [key for key in _ORDER if key in tree]
-    others = [key for key in tree if key not in _ORDER]
-    return {key: _sorted(tree[key], is_sorted=key in _SORTED) for key in (*known, *others)}
-
-
-def _sorted(value: Json, *, is_sorted: bool) -> Json:
-    if isinstance(value, list):
-        return [_sorted(item, is_sorted=False) for item in value]
-    if not isinstance(value, dict):
-        return value
-    keys = sorted(value) if is_sorted else list(value)
-    return {key: _sorted(value[key], is_sorted=key in _SORTED) for key in keys}
-
-
 def _for_json(tree: dict[str, Json]) -> dict[str, Json]:
     found = {key: value for key, value in tree.items() if key != "models"}
-    services = {name: _service_for_json(as_dict(entry)) for name, entry in as_dict(tree.get("services")).items()}
-    found["services"] = dict(services)
+    for kind in ("networks", "volumes", "secrets", "configs"):
+        if kind in found:
+            found[kind] = {name: _without_extensions(entry) for name, entry in as_dict(found[kind]).items()}
+    for kind in ("services", "jobs"):
+        if kind in found or kind == "services":
+            found[kind] = {name: _service_for_json(as_dict(entry)) for name, entry in as_dict(tree.get(kind)).items()}
+    for job in as_dict(found.get("jobs")).values():
+        as_dict(job).pop("name", None)
     if "networks" in found:
         networks = as_dict(found["networks"])
         found["networks"] = {key: {"ipam": {}, **as_dict(entry)} for key, entry in networks.items()}
@@ -83,11 +99,38 @@ def _for_json(tree: dict[str, Json]) -> dict[str, Json]:
 
 
 def _service_for_json(service: dict[str, Json]) -> Json:
-    found: dict[str, Json] = {"command": None, "entrypoint": None}
-    found |= {key: value for key, value in service.items() if not key.startswith("x-")}
+    found: dict[str, Json] = {"command": None, "entrypoint": None, **as_dict(_without_extensions(service))}
+    if "pre_start" in found:
+        found["pre_start"] = [_service_for_json(as_dict(hook)) for hook in as_list(found["pre_start"])]
+    if "blkio_config" in found:
+        found["blkio_config"] = {
+            key: [_capitalised(item) for item in value] if isinstance(value, list) else value
+            for key, value in as_dict(found["blkio_config"]).items()
+        }
+    if "develop" in found:
+        rules = as_list(as_dict(found["develop"]).get("watch"))
+        shown: list[Json] = [{"exec": {"command": None}, **as_dict(rule)} for rule in rules]
+        found["develop"] = {**as_dict(found["develop"]), "watch": shown}
     if "deploy" in found:
         found["deploy"] = {"resources": {}, "placement": {}, **as_dict(found["deploy"])}
     return found
+
+
+def _without_extensions(value: Json, *, is_free: bool = False) -> Json:
+    if isinstance(value, list):
+        return [_without_extensions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_extensions(entry, is_free=key in _FREE and not is_free)
+        for key, entry in value.items()
+        if is_free or not key.startswith("x-")
+    }
+
+
+def _capitalised(item: Json) -> Json:
+    """These keys have no JSON names of their own in Compose."""
+    return {key.capitalize(): value for key, value in as_dict(item).items()}
 
 
 def _yaml(value: Json, indent: str) -> list[str]:
@@ -144,12 +187,17 @@ def _text(text: str) -> str:
         and " #" not in text
         and not text.endswith((" ", ":"))
         and text not in ("...", "<<")
+        and not text.startswith("---")
         and isinstance(resolve_plain(text), str)
         and resolve_plain(text) == text
     )
     if is_plain and text.lower() in _BOOLEAN_ONCE:
         return f"'{text}'"
-    return text if is_plain else _quoted(text)
+    if is_plain:
+        return text
+    # What would be read as something else goes into double quotes, what only has odd characters into single ones.
+    is_text = text and not _UNPRINTABLE.search(text) and resolve_plain(text) == text
+    return "'" + text.replace("'", "''") + "'" if is_text else _quoted(text)
 
 
 def _quoted(text: str) -> str:

@@ -184,7 +184,7 @@ class _Explanation:
             "Wrong type of value",
             mark,
             detail=f"{_owner(path)} must be {wanted}, not {kind_of_value(value)}.",
-            hint=f"did you mean `{value}s`?" if must_be and is_type(value, "integer") else _type_hint(value, names),
+            hint=f"did you mean `{value}s`?" if "duration" in must_be else _type_hint(value, names),
         )
 
     def _bad_name(self, error: _Error, path: Path) -> None:

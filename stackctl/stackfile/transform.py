@@ -91,6 +91,25 @@ def text_list(node: Node, _: Context, __: Path) -> Node:
     return Sequence(tuple(kept.values()), node.mark, node.tag)
 
 
+def unique(node: Node, context: Context, path: Path) -> Node:
+    """A list of texts, none of which may be written twice in one file. Numbers become text."""
+    found = items_of(as_text)(node, context, path)
+    seen: dict[object, Mark] = {}
+    for item in found.items if isinstance(found, Sequence) else ():
+        key = item.value if isinstance(item, Scalar) else id(item)
+        if key in seen:
+            context.problems.error(
+                "duplicate-item",
+                "Item written twice",
+                item.mark,
+                seen[key],
+                detail=f"`{dotted(path)}` may hold `{key}` only once.",
+                hint="keep one of the two",
+            )
+        seen.setdefault(key, item.mark)
+    return found
+
+
 def as_text(node: Node, _: Context, __: Path) -> Node:
     """Make a number or boolean text."""
     if isinstance(node, Scalar) and isinstance(node.value, int | float):
@@ -102,17 +121,23 @@ def key_values(node: Node, context: Context, path: Path) -> Node:
     """``[A=1, B]`` or a mapping to a mapping of text; a key without a value stays null."""
     if isinstance(node, Sequence):
         entries: dict[str, Node] = {}
-        for at, item in enumerate(node.items):
+        for item in node.items:
             text = text_of(item)
             if text is None:
                 continue
             key, equals, value = text.partition("=")
-            if not key:
-                bad_value(context, (*path, at), item.mark, why="must start with a name before the `=`")
-                continue
             entries[key] = Scalar(value if equals else None, item.mark)
         return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)
     return values_of(as_text)(node, context, path)
+
+
+def environment(node: Node, context: Context, path: Path) -> Node:
+    """As ``key_values``, of variables: their names do not end in a space."""
+    found = key_values(node, context, path)
+    for name, mark in found.keys.items() if isinstance(found, Mapping) else ():
+        if name != name.rstrip():
+            bad_value(context, path, mark, why=f"has the name `{name}`, which ends in a space")
+    return found
 
 
 def key_texts(node: Node, context: Context, path: Path) -> Node:
@@ -182,7 +207,9 @@ def _whole(value: int | float) -> int | None:
 
 
 def number(node: Node, context: Context, path: Path) -> Node:
-    """Make text a number."""
+    """Make text a number, and a number without a fraction a whole one."""
+    if isinstance(node, Scalar) and isinstance(node.value, float) and node.value.is_integer():
+        return Scalar(int(node.value), node.mark, node.tag)
     text = text_of(node)
     if text is None or not isinstance(node, Scalar):
         return node
@@ -198,6 +225,11 @@ def number(node: Node, context: Context, path: Path) -> Node:
 
 def file_mode(node: Node, context: Context, path: Path) -> Node:
     """Write permission bits as four octal digits, in text."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        if not node.value or len(node.value) > 8 or not set(node.value) <= set("01234567"):
+            bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
+            return node
+        node = Scalar(int(node.value, 8), node.mark, node.tag)
     if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         if not (0 <= node.value <= 0o7777 and int(node.value) == node.value):
             bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
@@ -207,12 +239,19 @@ def file_mode(node: Node, context: Context, path: Path) -> Node:
 
 
 def local_path(text: str, context: Context) -> str:
-    """Return ``text`` made absolute, with ``~`` expanded."""
-    if text == "~" or text.startswith("~/"):
-        text = context.home + text[1:]
+    """Return ``text`` made absolute, with ``~`` expanded; an absolute path stays as it is written."""
     if context.base_dir is None:
         return text
+    if text == "~" or text.startswith("~/"):
+        text = context.home + text[1:]
+    if text.startswith("/") or is_drive(text):
+        return text
     return os.path.normpath(os.path.join(context.base_dir, text))
+
+
+def is_drive(text: str) -> bool:
+    """Say whether ``text`` begins with a drive letter of Windows, as Compose sees it on every system."""
+    return text[1:2] == ":" and text[0].isalpha()
 
 
 def file_path(node: Node, context: Context, _: Path) -> Node:
@@ -236,13 +275,15 @@ def is_remote(text: str) -> bool:
     return "://" in text or text.startswith(("git@", "github.com/", "service:", "target:"))
 
 
-def names_to_mapping(node: Node, _: Context, __: Path) -> Node:
+def names_to_mapping(node: Node, context: Context, path: Path) -> Node:
     """``[a, b]`` to ``{a: null, b: null}``."""
     if not isinstance(node, Sequence):
         return node
     entries: dict[str, Node] = {}
     for item in node.items:
         name = text_of(item)
+        if name in entries:
+            bad_value(context, path, item.mark, why=f"names `{name}` twice", hint="keep one of the two")
         if name is not None:
             entries[name] = Scalar(None, item.mark)
     return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)

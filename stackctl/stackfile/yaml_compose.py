@@ -147,6 +147,8 @@ class Composer:
 
     def _key(self, frame: _Frame, text: str, mark: Mark, *, is_plain: bool, tag: str | None) -> None:
         if is_plain and text == "<<":
+            self._check_twice(frame, text, mark)
+            frame.keys[text] = mark
             frame.key, frame.key_mark = _MERGE, mark
             return
         value = resolve_plain(text) if is_plain else text
@@ -159,6 +161,10 @@ class Composer:
                 hint=f'put it in quotes: "{text}"' if text else "give the value a key",
             )
         key = text if is_plain or isinstance(value, str) else str(value)
+        self._check_twice(frame, key, mark)
+        frame.key, frame.key_mark = key, mark
+
+    def _check_twice(self, frame: _Frame, key: str, mark: Mark) -> None:
         if key in frame.keys:
             self._problems.error(
                 "duplicate-key",
@@ -166,9 +172,8 @@ class Composer:
                 mark,
                 frame.keys[key],
                 detail=f"`{key}` already stands at line {frame.keys[key].line} of the same mapping.",
-                hint="keep one of the two",
+                hint="keep one of the two" if key != "<<" else "write one `<<` with a list: `<<: [*a, *b]`",
             )
-        frame.key, frame.key_mark = key, mark
 
     def _start_mapping(self, event: Any) -> None:
         self._start(event, is_mapping=True)
@@ -216,6 +221,8 @@ class Composer:
     def _end_mapping(self, _: Any) -> None:
         frame = self._stack.pop()
         assert isinstance(frame.items, dict)
+        if "<<" not in frame.items:
+            frame.keys.pop("<<", None)
         for source in frame.merges:
             self._merge(frame, source)
         self._close(frame, Mapping(frame.items, frame.keys, frame.mark, frame.tag))

@@ -53,7 +53,6 @@ _SERVICES = (
     "gpus: [{capabilities: [gpu], driver: d, count: 1, options: {a: b}}]",
     "gpus: [{capabilities: [gpu], device_ids: [a]}]",
     "depends_on: {db: {condition: service_healthy, restart: true, required: false}}",
-    "depends_on: {gone: {condition: service_started, required: false}}",
     "dns: 1.1.1.1\ndns_opt: [a]\ndns_search: a\nextra_hosts: ['a=1.1.1.1']\nmac_address: 02:42:ac:11:65:43",
     "links: [db]",
     "network_mode: host",
@@ -93,19 +92,21 @@ _SERVICES = (
     "secrets: [{source: s, target: a, uid: '1', gid: '1', mode: 0400}], tags: [a], "
     "ulimits: {nofile: {soft: 1, hard: 2}}, platforms: [linux/amd64]}",
     "build: {context: ., dockerfile_inline: FROM a}",
+    "pre_start: [{command: a, user: b, privileged: true, working_dir: /, environment: {a: b}, per_replica: true, "
+    "image: i}]",
     "develop: {watch: [{path: ., action: sync, target: /a, ignore: [a], include: [b], initial_sync: true, "
-    "exec: {command: a, user: b, privileged: true, working_dir: /, environment: {a: b}, "
-    "per_replica: true, image: i}}]}",
+    "exec: {command: a, user: b, privileged: true, working_dir: /, environment: {a: b}}}]}",
     *(
-        f"{hook}: [{{command: a, user: b, privileged: true, working_dir: /, environment: {{a: b}}, "
-        "per_replica: false, image: i}]"
-        for hook in ("post_start", "pre_start", "pre_stop")
+        f"{hook}: [{{command: a, user: b, privileged: true, working_dir: /, environment: {{a: b}}}}]"
+        for hook in ("post_start", "pre_stop")
     ),
 )
 _TOPS = (
     "name: other\nversion: '3'\nservices: {web: {image: a}}",
     "include: [{path: [other.yaml], project_directory: sub, env_file: plain.env}]\nservices: {web: {image: a}}",
-    "services: {web: {image: a, network_mode: none}}\njobs: {j: {image: a}}",
+    "services: {web: {image: a, network_mode: none}}\n"
+    "jobs: {j: {image: a, triggers: {manual: true, schedule: [{cron: 0 0 * * *, timezone: UTC, "
+    "concurrency: forbid, missed_fires: one}]}}}",
     "services: {web: {image: a, models: [m]}}\nmodels: {m: {name: n, model: a, context_size: 10, runtime_flags: [a]}}",
     *(
         f"services: {{web: {{image: a, networks: [n]}}}}\nnetworks: {{n: {keys}}}"
@@ -121,7 +122,7 @@ _TOPS = (
         )
     ),
     *(
-        f"services: {{web: {{image: a, volumes: ['v:/v']}}}}\nvolumes: {{v: {keys}}}"
+        f"services: {{web: {{image: a, volumes: ['vol:/v']}}}}\nvolumes: {{vol: {keys}}}"
         for keys in (
             "{name: x, labels: {a: b}, driver_opts: {type: tmpfs}}",
             "{driver: nfs}",
@@ -144,7 +145,7 @@ _TOPS = (
         for keys in (
             "{file: plain.env, name: n, labels: {a: b}, template_driver: golang}",
             "{environment: HOME}",
-            "{driver: d, driver_opts: {a: b}}",
+            "{environment: HOME, driver: d, driver_opts: {a: b}}",
             "{external: true}",
             "{external: {name: x}}",
         )

@@ -10,7 +10,7 @@ import pytest
 from stackctl.model.stack import Service
 from tests.support.stacks import codes, decoded, loaded, loaded_from, stack_of
 
-_WEB = "services: {{web: {{image: a, {}}}}}\nvolumes: {{v: , w: }}\nnetworks: {{n: , m: }}"
+_WEB = "services: {{web: {{image: a, {}}}}}\nvolumes: {{vv: , ww: }}\nnetworks: {{n: , m: }}"
 
 
 def _merged(folder: Path, one: str, two: str) -> Service:
@@ -49,12 +49,12 @@ def test_a_port_is_one_by_address_numbers_and_protocol(tmp_path: Path) -> None:
 
 
 def test_a_mount_is_one_by_its_target_and_keeps_its_place(tmp_path: Path) -> None:
-    found = _merged(tmp_path, "volumes: ['v:/a', 'v:/b']", "volumes: ['w:/a:ro', 'w:/c']")
+    found = _merged(tmp_path, "volumes: ['vv:/a', 'vv:/b']", "volumes: ['ww:/a:ro', 'ww:/c']")
 
     assert [(str(getattr(m, "volume", "")).split("_")[-1], m.target) for m in found.mounts] == [
-        ("w", "/a"),
-        ("v", "/b"),
-        ("w", "/c"),
+        ("ww", "/a"),
+        ("vv", "/b"),
+        ("ww", "/c"),
     ]
 
 
@@ -199,7 +199,7 @@ def test_an_included_file_is_a_stack_of_its_own_folder_and_environment(tmp_path:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/.env").write_text("TAG=sub\nOURS=sub\n")
     (tmp_path / "sub/compose.yaml").write_text(
-        "name: ignored\nservices: {db: {image: 'b:${TAG}-${OURS}', volumes: ['./d:/d', 'v:/v']}}\nvolumes: {v: }"
+        "name: ignored\nservices: {db: {image: 'b:${TAG}-${OURS}', volumes: ['./d:/d', 'vol:/v']}}\nvolumes: {vol: }"
     )
     (tmp_path / "compose.yaml").write_text(
         "name: ours\ninclude: [sub/compose.yaml]\nservices: {web: {image: a, depends_on: [db]}}"
@@ -210,7 +210,7 @@ def test_an_included_file_is_a_stack_of_its_own_folder_and_environment(tmp_path:
     assert (stack.name, stack.services["db"].image) == ("ours", "b:sub-shell")
     assert [getattr(m, "source", "") or getattr(m, "volume", "") for m in stack.services["db"].mounts] == [
         str(tmp_path / "sub/d"),
-        "ours_v",
+        "ours_vol",
     ]
 
 

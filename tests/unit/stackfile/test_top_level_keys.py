@@ -8,7 +8,7 @@ from stackctl.model.network import NetworkSpec
 from stackctl.model.volume import VolumeSpec
 from tests.support.stacks import FOLDER, codes, decoded, loaded, stack_of
 
-_USER = "services: {web: {image: a, networks: [n], volumes: ['v:/v']}}\n"
+_USER = "services: {web: {image: a, networks: [n], volumes: ['vol:/v']}}\n"
 
 
 @pytest.mark.parametrize(
@@ -27,28 +27,28 @@ _USER = "services: {web: {image: a, networks: [n], volumes: ['v:/v']}}\n"
     ],
 )
 def test_a_network(keys: str, spec: NetworkSpec) -> None:
-    assert stack_of(loaded(f"{_USER}networks: {{n: {keys}}}\nvolumes: {{v: }}")).networks["n"] == spec
+    assert stack_of(loaded(f"{_USER}networks: {{n: {keys}}}\nvolumes: {{vol: }}")).networks["n"] == spec
 
 
 @pytest.mark.parametrize(
     ("keys", "spec"),
     [
-        ("", VolumeSpec(name="shop_v")),
+        ("", VolumeSpec(name="shop_vol")),
         ("{name: real, driver: local}", VolumeSpec(name="real")),
-        ("{external: true}", VolumeSpec(name="v", is_external=True)),
-        ("{labels: {a: 1}}", VolumeSpec(name="shop_v", labels=(("a", "1"),))),
+        ("{external: true}", VolumeSpec(name="vol", is_external=True)),
+        ("{labels: {a: 1}}", VolumeSpec(name="shop_vol", labels=(("a", "1"),))),
         (
             "{driver_opts: {type: none, o: bind, device: ./d}}",
-            VolumeSpec(name="shop_v", options=(("device", f"{FOLDER}/d"), ("o", "bind"), ("type", "none"))),
+            VolumeSpec(name="shop_vol", options=(("device", f"{FOLDER}/d"), ("o", "bind"), ("type", "none"))),
         ),
     ],
 )
 def test_a_volume(keys: str, spec: VolumeSpec) -> None:
-    assert stack_of(loaded(f"{_USER}volumes: {{v: {keys}}}\nnetworks: {{n: }}")).volumes["v"] == spec
+    assert stack_of(loaded(f"{_USER}volumes: {{vol: {keys}}}\nnetworks: {{n: }}")).volumes["vol"] == spec
 
 
 def test_what_no_service_uses_is_left_out() -> None:
-    stack = stack_of(loaded("services: {web: {image: a, network_mode: none}}\nvolumes: {v: }\nnetworks: {n: }"))
+    stack = stack_of(loaded("services: {web: {image: a, network_mode: none}}\nvolumes: {vol: }\nnetworks: {n: }"))
 
     assert (dict(stack.networks), dict(stack.volumes)) == ({}, {})
 
