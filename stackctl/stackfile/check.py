@@ -267,8 +267,19 @@ class _Checks:
             ("pids_limit", limits, "limits", "pids"),
             ("mem_reservation", reservations, "reservations", "memory"),
         ):
-            if key in service and service[key] not in (0, "0") and holder and service[key] != holder.get(other):
+            if service.get(key) in (None, 0, "0") or not holder or service[key] == holder.get(other):
+                continue
+            if other in holder:
                 self._differ(path, (key,), ("deploy", "resources", part, other))
+                continue
+            self._problems.error(
+                "conflicting-keys",
+                "Keys contradict each other",
+                self._places.of_value((*path, key)),
+                self._places.of_key((*path, "deploy", "resources", part)),
+                detail=f"`deploy.resources.{part}` of `{path[1]}` has no `{other}`, and so contradicts `{key}`.",
+                hint=f"write `{other}` there instead of `{key}`",
+            )
 
     def _differ(self, path: Path, left: Path, right: Path) -> None:
         names = [f"`{'.'.join(map(str, part))}`" for part in (left, right)]

@@ -105,9 +105,9 @@ def test_limits_and_restart_policy_change_without_a_restart(addition: str, why: 
 
 
 def test_an_update_says_the_line_of_each_limit() -> None:
-    after = WEB + "    mem_limit: 128m\n    deploy:\n      resources:\n        limits:\n          pids: 9\n"
+    after = WEB + "    deploy:\n      resources:\n        limits:\n          memory: 128m\n          pids: 9\n"
     assert up_text(WEB, after) == (
-        "1 update shop-web-1 memory: (none) -> 128M  (shop.yaml:6); pids: (none) -> 9  (shop.yaml:10)\n"
+        "1 update shop-web-1 memory: (none) -> 128M  (shop.yaml:9); pids: (none) -> 9  (shop.yaml:10)\n"
     )
 
 
