@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from stackctl.diagnostics import Diagnostic
 from stackctl.errors import PlanError
@@ -13,6 +14,7 @@ from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.model.stack import Condition, Dependency
 from stackctl.reconcile import graph
 from stackctl.reconcile.action import (
+    AwaitCondition,
     CreateContainer,
     RemoveContainer,
     RenameContainer,
@@ -28,6 +30,8 @@ from stackctl.reconcile.match import RUNNING, Matched, match, temporary_name
 from stackctl.reconcile.plan import Change, Plan, PlanBuilder
 from stackctl.reconcile.policy import Policy
 from stackctl.reconcile.resource_steps import ResourceSteps, grace_of
+
+_INTERRUPTING: Final = ("replace", "restart")
 
 
 def plan_up(desired: Desired, observed: Observed, policy: Policy, traits: Traits) -> Plan:
@@ -89,6 +93,8 @@ class _UpPlanner:
         self._keys = self._wanted.by_service()
         self._owners = {c.spec.name: key.name for key, c in self._wanted.containers.items()}
         self._steps = PlanBuilder()
+        # After these steps the next replica of the service at hand may be interrupted.
+        self._ready: set[int] = set()
         names = {
             service: tuple(self._wanted.containers[key].spec.name for key in keys)
             for service, keys in self._keys.items()
@@ -135,14 +141,31 @@ class _UpPlanner:
     def _service(self, service: str) -> list[Change]:
         changed = []
         started: set[int] = set()
+        self._ready = set()
+        interrupted = [key for key in self._keys[service] if self._changes.containers[key].kind in _INTERRUPTING]
+        first = interrupted[: len(interrupted) // 2]
+        first_started: set[int] = set()
         for key in self._keys[service]:
             change = self._changes.containers[key]
             if self._policy.no_start and change.kind in ("start", "restart"):
                 continue
             changed.append(change)
-            started |= self._container(key, change)
+            if first and key == interrupted[len(first)]:
+                self._ready = self._wait_for_half(first, first_started)
+            own = self._container(key, change)
+            started |= own
+            first_started |= own if key in first else set()
         self._gates.note_started(service, started)
         return changed
+
+    def _wait_for_half(self, keys: Sequence[ResourceKey], started: set[int]) -> set[int]:
+        """Return the steps after which half of a service's replicas serve again and the others may go."""
+        specs = [self._wanted.containers[key].spec for key in keys]
+        if not started or specs[0].health is None:
+            return started
+        names = tuple(spec.name for spec in specs)
+        because = "half of the replicas at a time"
+        return {self._steps.add(AwaitCondition(names, "service_healthy", 0.0), after=started, because=because)}
 
     def _container(self, key: ResourceKey, change: Change) -> set[int]:
         """Add what the change needs; return the step that starts the container, if one does."""
@@ -182,7 +205,7 @@ class _UpPlanner:
         stop = StopContainer(name, existing.id, grace_of(existing, self._policy))
         stopped = self._steps.add(
             stop,
-            after=after | edges.hard,
+            after=after | edges.hard | self._ready,
             soft_after=edges.soft,
             because=change.because,
             disruption="restart",
@@ -221,7 +244,7 @@ class _UpPlanner:
         # Order: not before what the replacement waits for is there, so that the gap is short.
         edges = Edges() if self._policy.no_start else self._edges(key)
         stop = StopContainer(existing.name, existing.id, grace_of(existing, self._policy))
-        after = {created} | edges.hard
+        after = {created} | edges.hard | self._ready
         return {self._steps.add(stop, after=after, soft_after=edges.soft, because=because, disruption="replace")}
 
     def _start(self, key: ResourceKey, expect_id: str, after: set[int], because: str) -> set[int]:

@@ -124,3 +124,15 @@ def test_requests_under_way_end_before_their_replica_does(town: Town, web: Calla
         staying = names(town, 1)
     assert set(outcomes) <= everyone
     assert asked(town, 3) == staying
+
+
+def test_no_request_fails_when_replicas_are_replaced(town: Town, web: Callable[..., None]) -> None:
+    web(2)
+    wait_until("both answer", lambda: asked(town, 2) == names(town, 1, 2))
+    before = names(town, 1, 2)
+    with clients(town) as outcomes:
+        web(2, version="2")
+        after = names(town, 1, 2)
+        wait_until("both new ones answer", lambda: after <= set(outcomes))
+    assert before.isdisjoint(after)
+    assert set(outcomes) <= before | after

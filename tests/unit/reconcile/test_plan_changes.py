@@ -177,6 +177,27 @@ def test_every_replica_is_replaced() -> None:
     assert [line.split()[1] for line in lines] == ["create", "stop", "remove", "rename", "start"] * 2
 
 
+def test_half_of_the_replicas_are_replaced_before_the_others_are_stopped() -> None:
+    three = WEB + "    deploy: {replicas: 3}\n"
+    plan = up_text(three, three.replace("web:1", "web:2"))
+    assert "5  start shop-web-1 " in plan
+    assert _after(plan, "stop shop-web-1") == "1"
+    assert _after(plan, "stop shop-web-2") == "5 6"
+    assert _after(plan, "stop shop-web-3") == "5 11"
+
+
+def test_the_second_half_is_stopped_when_the_first_is_healthy() -> None:
+    two = WEB + "    deploy: {replicas: 2}\n    healthcheck: {test: [CMD, ok]}\n"
+    plan = up_text(two, two.replace("web:1", "web:2"))
+    assert "6  await healthy of shop-web-1 " in plan
+    assert _after(plan, "stop shop-web-2") == "6 7"
+
+
+def _after(plan: str, step: str) -> str:
+    (line,) = (line for line in plan.splitlines() if f" {step} " in line)
+    return line.rpartition(" after ")[2]
+
+
 def test_force_recreate_replaces_what_could_be_kept() -> None:
     assert up_text(WEB, WEB, recreate="force") == replaced("asked for by --force-recreate")
 
