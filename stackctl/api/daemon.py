@@ -17,6 +17,7 @@ from typing import Any, Final
 from stackctl import __version__
 from stackctl.api.containers import ContainerRoutes
 from stackctl.api.content import ContentRoutes
+from stackctl.api.images import ImageRoutes
 from stackctl.api.routing import Router
 from stackctl.api.server import Server
 from stackctl.api.system import SystemRoutes
@@ -24,6 +25,7 @@ from stackctl.engines.console import LocalConsole
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_images import LocalImages
+from stackctl.engines.local_registries import LocalRegistries
 from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError
 from stackctl.images.removal import ImageUser
@@ -54,7 +56,8 @@ class Daemon:
         routes = [
             *SystemRoutes(self, stacks).routes(),
             *ContainerRoutes(console).routes(),
-            *ContentRoutes(LocalImages(store, engine), engine).routes(),
+            *ImageRoutes(LocalImages(store, engine), LocalRegistries(store)).routes(),
+            *ContentRoutes(engine).routes(),
         ]
         self._server = Server(self._paths.api_socket, Router(routes))
         signal.signal(signal.SIGTERM, lambda *_: self._leave())

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,17 +16,22 @@ from stackctl.cli.connect import running_engine, start_engine
 from stackctl.cli.options import unsupported
 from stackctl.cli.render.durations import ago
 from stackctl.cli.render.sizes import size_text
+from stackctl.cli.render.style import without_controls
 from stackctl.cli.render.table import table
 from stackctl.cli.settings import current_settings
 from stackctl.errors import ImageError, NotFound, UsageError
+from stackctl.model.image import parse_image_ref
 
 if TYPE_CHECKING:
     from stackctl.client.http import Readable
 
 
+_SHOWN: Final = 45
+
+
 @click.group()
 def image() -> None:
-    """Load, import, list and remove images."""
+    """Pull, load, import, list, tag and remove images."""
 
 
 @image.command("ls")
@@ -87,6 +92,74 @@ def rm(force: bool, names: tuple[str, ...]) -> None:
 
 
 @image.command()
+@click.option("--platform", default="", metavar="OS/ARCH", help="For this platform instead of the machine's.")
+@click.option("-q", "--quiet", is_flag=True, help="Only say what the image is called.")
+@unsupported("-a", "--all-tags")
+@click.argument("name", metavar="NAME[:TAG|@DIGEST]")
+def pull(platform: str, quiet: bool, name: str) -> None:
+    """Pull an image from its registry."""
+    from stackctl.cli.pulling import Wanted, pull_all  # 30 ms: only for pulls
+    from stackctl.cli.screen import open_screen
+
+    settings = current_settings()
+    engine = start_engine(settings)
+    with open_screen(settings, "pull", is_quiet=quiet) as screen:
+        (ended,) = pull_all(settings, engine, (Wanted(name, platform),), screen)
+    if ended.error is not None:
+        raise ended.error
+    if not quiet:
+        click.echo(f"Digest: {ended.digest}\n{ended.status}")
+    click.echo(str(parse_image_ref(name)))
+
+
+@image.command()
+@click.argument("name", metavar="IMAGE")
+@click.argument("new_name", metavar="NAME[:TAG]")
+def tag(name: str, new_name: str) -> None:
+    """Give an image another name."""
+    client = running_engine(current_settings())
+    if client is None:
+        raise NotFound(f"no such image: {name}")
+    client.image_tag(name, new_name)
+
+
+@image.command()
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show it.")
+@click.option("--no-trunc", is_flag=True, help="Show all of each step.")
+@click.option("-q", "--quiet", is_flag=True, help="Show ids only.")
+@click.argument("name", metavar="IMAGE")
+def history(form: str, no_trunc: bool, quiet: bool, name: str) -> None:
+    """Show how an image was made, the last step first."""
+    client = running_engine(current_settings())
+    if client is None:
+        raise NotFound(f"no such image: {name}")
+    steps = client.image_history(name)
+    if quiet:
+        click.echo("".join(f"{_id(step, no_trunc)}\n" for step in steps), nl=False)
+    elif form == "json":
+        click.echo("".join(json.dumps(step) + "\n" for step in steps), nl=False)
+    else:
+        rows = [_step(step, no_trunc) for step in steps]
+        click.echo(table(("IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"), rows), nl=False)
+
+
+@image.command()
+@click.option("-a", "--all", "wants_all", is_flag=True, help="Also images that have a name.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+def prune(wants_all: bool, force: bool) -> None:
+    """Remove images that no container uses: those without a name."""
+    client = running_engine(current_settings())
+    what = "all images that no container uses" if wants_all else "all images without a name that no container uses"
+    if not force and not click.confirm(f"This removes {what}. Go on?", err=True):
+        return
+    found = client.image_prune(all=wants_all) if client is not None else {}
+    for entry in found.get("ImagesDeleted") or ():
+        for verb, which in entry.items():
+            click.echo(f"{verb.lower()}: {which}")
+    click.echo(f"Total reclaimed space: {size_text(int(found.get('SpaceReclaimed') or 0))}")
+
+
+@image.command()
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
 def inspect(names: tuple[str, ...]) -> None:
     """Show all about images, as JSON."""
@@ -127,6 +200,15 @@ def _say(message: Mapping[str, Any], *, is_quiet: bool) -> None:
 def _id(found: Mapping[str, Any], no_trunc: bool) -> str:
     full = str(found.get("Id") or "")
     return full if no_trunc else full.removeprefix("sha256:")[:12]
+
+
+def _step(step: Mapping[str, Any], no_trunc: bool) -> tuple[str, ...]:
+    made_by = without_controls(str(step.get("CreatedBy") or ""))
+    if not no_trunc and len(made_by) > _SHOWN:
+        made_by = made_by[: _SHOWN - 1] + "…"
+    created = ago(float(step["Created"]), time.time()) if step.get("Created") else "N/A"
+    comment = without_controls(str(step.get("Comment") or ""))
+    return (_id(step, no_trunc), created, made_by, size_text(int(step.get("Size") or 0)), comment)
 
 
 def _rows(found: Mapping[str, Any], no_trunc: bool) -> Iterator[tuple[str, ...]]:

@@ -66,6 +66,11 @@ class Screen:
         with self._lock:
             self._view.show(update, time.monotonic())
 
+    def show_progress(self, update: Update) -> None:
+        """Show how far something is, where that can be drawn over: in lines it would be noise."""
+        if self._view.is_live:
+            self.show(update)
+
     def note(self, text: str) -> None:
         """Say something beside what resources do."""
         with self._lock:
@@ -89,8 +94,8 @@ class Screen:
             self._view.close()
 
 
-def open_screen(settings: Settings, title: str) -> Screen:
-    """Return the screen that the options ask for; it writes to standard error."""
+def open_screen(settings: Settings, title: str, *, is_quiet: bool = False) -> Screen:
+    """Return the screen that the options ask for, a blank one for ``is_quiet``; it writes to standard error."""
     stream = sys.stdout if settings.is_set("COMPOSE_STATUS_STDOUT") else sys.stderr
 
     def write(text: str) -> None:
@@ -101,7 +106,7 @@ def open_screen(settings: Settings, title: str) -> Screen:
             return
 
     is_terminal = stream.isatty()
-    view = _view(settings, title, write, is_terminal=is_terminal)
+    view = QuietView() if is_quiet else _view(settings, title, write, is_terminal=is_terminal)
     has_colour = settings.has_colour(is_terminal=is_terminal)
     return Screen(settings, view, shows_plan=title == "up", has_colour=has_colour)
 

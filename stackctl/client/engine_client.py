@@ -218,6 +218,32 @@ class EngineClient:
         pairs = [("fromSrc", "-"), ("repo", reference), *(("changes", change) for change in changes)]
         return upload(self._path, f"/images/create?{_encoded(pairs)}", source).json_lines()
 
+    def image_pull(self, reference: str, platform: str = "", credentials: str = "") -> Iterator[dict[str, Any]]:
+        """Pull an image; yield Docker's messages. ``credentials`` is what goes into X-Registry-Auth."""
+        query = {"fromImage": reference, **({"platform": platform} if platform else {})}
+        headers = {"X-Registry-Auth": credentials} if credentials else {}
+        target = f"/images/create?{_encoded(query.items())}"
+        return request(self._path, "POST", target, headers=headers).json_lines()
+
+    def image_tag(self, reference: str, name: str) -> None:
+        """Give an image another name, with a tag or not."""
+        self._post(f"/images/{quote(reference)}/tag", query={"repo": name}).finish()
+
+    def image_history(self, reference: str) -> list[dict[str, Any]]:
+        """Return how an image was made, the last step first."""
+        found: list[dict[str, Any]] = self._get(f"/images/{quote(reference)}/history").json()
+        return found
+
+    def image_prune(self, *, all: bool) -> dict[str, Any]:
+        """Remove images without a name that no container uses; with ``all`` also those that have one."""
+        query = {"filters": json.dumps({"dangling": ["false" if all else "true"]})}
+        answer: dict[str, Any] = self._post("/images/prune", query=query).json()
+        return answer
+
+    def log_in(self, credentials: Mapping[str, str]) -> None:
+        """Return when the registry in ``serveraddress`` takes the credentials, in Docker's shape."""
+        self._post("/auth", dict(credentials)).finish()
+
     def image_remove(self, reference: str, force: bool = False) -> list[dict[str, str]]:
         """Untag and perhaps delete an image; return what was done."""
         target = f"/images/{quote(reference)}?{_encoded({'force': int(force)}.items())}"

@@ -220,14 +220,22 @@ class Hijacked:
         self.close()
 
 
-def request(path: str, method: str, target: str, *, body: object = None, timeout_s: float | None = None) -> Response:
+def request(
+    path: str,
+    method: str,
+    target: str,
+    *,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> Response:
     """Send a request to the socket at ``path``; ``body`` is sent as JSON unless it is None.
 
     ``timeout_s`` bounds each single wait. Raises EngineUnreachable, and what a status of 400 or more stands for.
     """
     connection = Connection(path, timeout_s=timeout_s)
     try:
-        connection.send(_head(method, target, _json_headers(body)) + _json_body(body))
+        connection.send(_head(method, target, {**_json_headers(body), **(headers or {})}) + _json_body(body))
         return _checked(_read_response(connection))
     except BaseException:
         connection.close()

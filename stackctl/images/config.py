@@ -213,7 +213,7 @@ def list_json(image: StoredImage) -> dict[str, Any]:
     known = describe(image.document)
     return {
         "Containers": -1,
-        "Created": _unix_time(known.created),
+        "Created": unix_time(known.created),
         "Id": image.id,
         "Labels": dict(known.config.labels) or None,
         "ParentId": "",
@@ -232,7 +232,8 @@ def rfc3339(time_ns: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{digits}" if digits else "") + "Z"
 
 
-def _unix_time(text: str) -> int:
+def unix_time(text: str) -> int:
+    """Return the seconds since the epoch of an RFC 3339 time, 0 for what is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -80,3 +80,19 @@ def parse_reference(text: str) -> ImageRef:
 def host_reference() -> ImageRef:
     """Return the full name of the built-in image."""
     return parse_image_ref(HOST_IMAGE)
+
+
+def full_name(reference: str) -> str:
+    """Return the form in the index, "" for what is no name (then it can only be an id)."""
+    try:
+        parsed = parse_image_ref(reference)
+    except ValueError:
+        return ""
+    # With a digest the tag is only shown, never looked at.
+    return str(parsed) if not parsed.digest else f"{parsed.registry}/{parsed.repository}@{parsed.digest}"
+
+
+def with_tag(reference: str) -> str:
+    """Return a name as it is shown, with its tag; what is no name as it is."""
+    full = full_name(reference)
+    return parse_image_ref(full).familiar if full else reference

@@ -24,9 +24,11 @@ from stackctl.images.incoming import (
     LoadedImage,
     PulledImage,
     digest_of,
+    full_name,
     host_reference,
     parse_reference,
     parse_tag,
+    with_tag,
 )
 from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
 from stackctl.images.platform import Platform, distance, host_platform, parse_platform
@@ -92,6 +94,19 @@ class ImageStore:
             paths = [f"{self._files.layer(row.diff_id)}/fs" for row in self._index.layers(image_id)]
         return tuple(reversed(dict.fromkeys(reversed(paths))))
 
+    def layer_sizes(self, image_id: str) -> tuple[int, ...]:
+        """Return the bytes of each layer's files, the lowest first; none for an image that is not there."""
+        with _reported():
+            known = [layers.find(self._files, row.diff_id) for row in self._index.layers(image_id)]
+        return tuple(facts.size_bytes if facts else 0 for facts in known)
+
+    def disk_bytes(self) -> int:
+        """Return the bytes of all layers' files, each layer once."""
+        with _reported():
+            diff_ids, _ = self._index.used()
+            known = [layers.find(self._files, diff_id) for diff_id in diff_ids]
+        return sum(facts.size_bytes for facts in known if facts)
+
     def root_of(self, image_id: str) -> Root:
         """Return what a container of the image starts from. Raises ImageError: no such image."""
         if image_id == self._host().id:
@@ -145,7 +160,7 @@ class ImageStore:
             return known if is_named else replace(known, remote_digest=digest)
         remote = _look_up(repository, digest or name.tag, platform)
         image_id, config = digest_of(remote.document), remote.description.config
-        is_here = self._index.image(image_id) is not None and self._index.id_of(_full_name(reference)) == image_id
+        is_here = self._index.image(image_id) is not None and self._index.id_of(full_name(reference)) == image_id
         return ResolvedImage(image_id, config, "" if is_here else remote.digest)
 
     def pull(self, reference: str, platform: str, access: Access, *, digest: str = "") -> PulledImage:
@@ -167,7 +182,7 @@ class ImageStore:
         remote = _look_up(repository, at or name.tag, platform)
         by_digest = replace(name, tag="", digest=remote.digest)
         names = (by_digest,) if name.digest else (by_digest, name)
-        before = self._index.id_of(_full_name(reference))
+        before = self._index.id_of(full_name(reference))
         with (
             self._adding() as folder,
             fetched(repository, remote, self._files, folder, tell=access.tell) as image,
@@ -229,7 +244,7 @@ class ImageStore:
             return untagged, (image.id, *reversed(dict.fromkeys(gone)))
 
     def _untag(self, image: StoredImage, reference: str, *, force: bool) -> tuple[str, ...]:
-        full = "" if _is_id_of(reference, image.id) else _full_name(reference)
+        full = "" if _is_id_of(reference, image.id) else full_name(reference)
         users = self._users_of(image.id)
         references = (*image.tags, *image.digests)
         if full:
@@ -240,23 +255,23 @@ class ImageStore:
             return (name,)
         check_removable(image, users, force=force)
         for name in references:
-            self._index.untag(_full_name(name))
+            self._index.untag(full_name(name))
         return references
 
     def _inspect(self, reference: str) -> StoredImage:
         found = self._find(reference, shortest=1)
         if found is None:
-            raise NotFound(f"No such image: {_with_tag(reference)}", code="image-not-found")
+            raise NotFound(f"No such image: {with_tag(reference)}", code="image-not-found")
         built_in = self._host()
         if found.id == built_in.id:
             return built_in
         row = self._index.image(found.id)
         if row is None:
-            raise NotFound(f"No such image: {_with_tag(reference)}", code="image-not-found")
+            raise NotFound(f"No such image: {with_tag(reference)}", code="image-not-found")
         return self._stored(row)
 
     def _find(self, reference: str, *, shortest: int) -> ResolvedImage | None:
-        full = _full_name(reference)
+        full = full_name(reference)
         built_in = self._host()
         if full == str(host_reference()):
             image_id = built_in.id
@@ -367,21 +382,6 @@ def _reported() -> Iterator[None]:
 def _fits(image: ResolvedImage, platform: str) -> bool:
     config = image.config
     return distance(parse_platform(platform), Platform(config.os, config.architecture, config.variant)) is not None
-
-
-def _full_name(reference: str) -> str:
-    """Return the form in the index, "" for what is no name (then it can only be an id)."""
-    try:
-        parsed = parse_image_ref(reference)
-    except ValueError:
-        return ""
-    # With a digest the tag is only shown, never looked at.
-    return str(parsed) if not parsed.digest else f"{parsed.registry}/{parsed.repository}@{parsed.digest}"
-
-
-def _with_tag(reference: str) -> str:
-    full = _full_name(reference)
-    return parse_image_ref(full).familiar if full else reference
 
 
 def _is_id_of(reference: str, image_id: str) -> bool:

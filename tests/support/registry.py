@@ -42,13 +42,17 @@ class Asked:
 
 @dataclass
 class Told:
-    """An answer. ``length`` None is that of the body; ``endless`` goes on until the other side has enough."""
+    """An answer. ``length`` None is that of the body; ``endless`` goes on until the other side has enough.
+
+    One that ``stalls`` says no more after its body, and does not hang up either while the other side listens.
+    """
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     length: int | None = None
     endless: bool = False
+    stalls: bool = False
 
 
 @dataclass
@@ -194,6 +198,8 @@ def serving(registry: Registry, *, tls: bool = False) -> Iterator[Registry]:
                     self.wfile.write(told.body)
                     while told.endless:
                         self.wfile.write(told.body)
+                    if told.stalls:
+                        self.rfile.read(1)
             except OSError:
                 return  # the other side has had enough
 

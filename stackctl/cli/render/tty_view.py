@@ -44,6 +44,8 @@ class TtyView:
     terminal shows what goes on and the latest of what is done.
     """
 
+    is_live = True
+
     def __init__(
         self, write: Write, size: Callable[[], tuple[int, int]], *, title: str, has_colour: bool = True
     ) -> None:

@@ -16,7 +16,12 @@ _JSON_STATUS: Final = {"working": "Working", "done": "Done", "warning": "Warning
 
 
 class View(Protocol):
-    """Shows an apply. Called by one thread at a time; ``now_s`` is a clock that never goes back."""
+    """Shows an apply. Called by one thread at a time; ``now_s`` is a clock that never goes back.
+
+    One that ``is_live`` draws over what it has shown.
+    """
+
+    is_live: bool
 
     def show(self, update: Update, now_s: float) -> None:
         """A resource does something, or has done it."""
@@ -37,6 +42,8 @@ class View(Protocol):
 
 class PlainView:
     """One line for each event, as Compose writes to what is no terminal."""
+
+    is_live = False
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -67,6 +74,8 @@ class PlainView:
 class JsonView:
     """One JSON object for each event, with Compose's keys."""
 
+    is_live = False
+
     def __init__(self, write: Write) -> None:
         self._write = write
 
@@ -91,6 +100,8 @@ class JsonView:
 
 class QuietView:
     """Shows nothing."""
+
+    is_live = False
 
     def show(self, update: Update, now_s: float) -> None:
         """Show nothing."""
