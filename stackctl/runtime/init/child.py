@@ -40,6 +40,7 @@ def reset_signals() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
+    libc.reset_internal_signals()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

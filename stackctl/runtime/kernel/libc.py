@@ -67,6 +67,7 @@ PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 _MACHINE: Final = platform.machine()
 _IS_X86: Final = _MACHINE == "x86_64"
+NR_RT_SIGACTION: Final = 13 if _IS_X86 else 134
 NR_PIVOT_ROOT: Final = 155 if _IS_X86 else 41
 NR_SETNS: Final = 308 if _IS_X86 else 268
 NR_BPF: Final = 321 if _IS_X86 else 280
@@ -197,6 +198,13 @@ def openat2(directory: int, path: PathLike, flags: int, *, mode: int = 0, resolv
 def close_range(first: int, last: int = 0xFFFFFFFF, *, only_mark_cloexec: bool = False) -> None:
     """close_range(2): close, or mark close-on-exec, every descriptor from ``first`` to ``last``."""
     syscall(NR_CLOSE_RANGE, first, last, 4 if only_mark_cloexec else 0, what="close_range")
+
+
+def reset_internal_signals() -> None:
+    """Give signals 32 and 33 their default action: posix_spawn of the C library leaves them ignored, and hides them."""
+    default = (ctypes.c_uint64 * 4)()
+    for number in (32, 33):
+        syscall(NR_RT_SIGACTION, number, ctypes.byref(default), 0, 8, what="rt_sigaction")
 
 
 def join_new_session_keyring() -> None:
