@@ -76,3 +76,8 @@ def composed(engine: Engine, folder: Path, text: str, *up: str) -> Iterator[Comp
         yield stack
     finally:
         stack.run("down", "-v", "-t", "0", "--remove-orphans", status=None)
+
+
+def one_service(settings: str) -> str:
+    """Return the file of a stack whose one service, ``web``, is made from busybox."""
+    return f"name: one\nservices:\n  web: {{image: busybox, {settings}}}\n"

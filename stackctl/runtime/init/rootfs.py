@@ -196,7 +196,7 @@ def _refuse(target: int, path: bytes, forbidden: frozenset[int]) -> None:
     # Threat: a volume over /proc fakes what we and the container trust (CVE-2019-16884), also when the image
     # makes the target a link into /proc. The device of what was really opened cannot be faked.
     if os.fstat(target).st_dev in forbidden:
-        raise OSError(1, "nothing may be mounted over /proc or /sys", path)
+        raise ValueError("nothing may be mounted over /proc or /sys: " + path.decode("utf-8", "replace"))
 
 
 def hide(root: int, masked: tuple[bytes, ...], read_only: tuple[bytes, ...]) -> None:
