@@ -19,6 +19,7 @@ from stackctl.model.container import (
     TmpfsMount,
     VolumeMount,
 )
+from stackctl.model.health import ProbeResult
 from stackctl.model.observed import ObservedAddress, ObservedContainer
 from stackctl.runtime.processes import Process
 
@@ -129,7 +130,7 @@ def _state(container: ObservedContainer) -> dict[str, Any]:
         "Running": container.state in ("running", "paused"),
         "Paused": container.state == "paused",
         "Restarting": container.state == "restarting",
-        "OOMKilled": False,
+        "OOMKilled": container.oom_killed,
         "Dead": False,
         "Pid": container.pid,
         "ExitCode": container.exit_code or 0,
@@ -138,8 +139,14 @@ def _state(container: ObservedContainer) -> dict[str, Any]:
         "FinishedAt": _time(container.finished_ns),
     }
     if container.health != "none":
-        shape["Health"] = {"Status": container.health, "FailingStreak": 0, "Log": []}
+        log = [_probe(result) for result in container.probes]
+        shape["Health"] = {"Status": container.health, "FailingStreak": container.health_failures, "Log": log}
     return shape
+
+
+def _probe(result: ProbeResult) -> dict[str, Any]:
+    start, end = _time(result.start_ns), _time(result.end_ns)
+    return {"Start": start, "End": end, "ExitCode": result.exit_code, "Output": result.output}
 
 
 def _config(container: ObservedContainer, spec: ContainerSpec) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from stackctl.engines.observing import (
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
 from stackctl.images.store import ImageStore
 from stackctl.model.container import ContainerSpec
+from stackctl.model.health import ProbeResult
 from stackctl.model.image import ResolvedImage
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import (
@@ -284,6 +285,9 @@ def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Messa
         started_ns=facts["started_ns"],
         finished_ns=facts["finished_ns"],
         error=facts["error"],
+        oom_killed=facts["oom_killed"],
+        health_failures=facts["health_failures"],
+        probes=tuple(ProbeResult(**result) for result in facts["health_log"]),
     )
 
 

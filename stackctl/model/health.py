@@ -25,6 +25,16 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """How one probe ended; ``exit_code`` is -1 for one that could not start or took too long."""
+
+    start_ns: int
+    end_ns: int
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheckOverride:
     """A service's ``healthcheck``; None means: as the image says, else the default."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stackctl.model.container import ContainerSpec
-from stackctl.model.health import Health
+from stackctl.model.health import Health, ProbeResult
 from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
 from stackctl.model.volume import VolumeSpec
@@ -66,6 +66,9 @@ class ObservedContainer:
     started_ns: int = 0
     finished_ns: int = 0
     error: str = ""
+    oom_killed: bool = False
+    health_failures: int = 0
+    probes: tuple[ProbeResult, ...] = field(default=(), compare=False)
 
     def label(self, key: str) -> str:
         """Return the label's value, "" when it is not there."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stackctl.client.engine_client import EngineClient
 from tests.support.engine import Engine, Result, wait_until
 
 
@@ -52,6 +53,10 @@ class Composed:
     def logs(self, service: str, *flags: str) -> str:
         """Return the service's log, bare."""
         return self.run("logs", "--no-log-prefix", "--no-color", *flags, service).out
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Return what the Docker API says of the container ``name``."""
+        return EngineClient(self.engine.status()["api"]).inspect_container(name)
 
     def wait_for(self, service: str, **wanted: Any) -> dict[str, Any]:
         """Wait until ``ps`` shows these values of the service's container."""
