@@ -1,6 +1,6 @@
 """The daemon: the brain. Wires the engine to its HTTP API and serves it. Started by the keeper.
 
-Run as ``python -m stackctl.api.daemon ROOT ENGINE_ID LOCK_FD KEPT_A KEPT_B``; the descriptors are not for it.
+Run as ``python -m stackctl.api.daemon ROOT ENGINE_ID LOCK_FD KEPT_A KEPT_B KEEPER_PID``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError
 from stackctl.images.removal import ImageUser
 from stackctl.images.store import ImageStore
+from stackctl.runtime import successor
 from stackctl.runtime.messages import PROTOCOL
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
@@ -139,6 +140,7 @@ def main(arguments: list[str]) -> None:
     """Be the daemon of the engine named by ``arguments``."""
     paths = EnginePaths(arguments[0], arguments[1])
     os.environ["STACKCTL_API_SOCKET"] = paths.api_socket
+    successor.watch(paths, int(arguments[5]), tuple(int(text) for text in arguments[2:5]))
     Daemon(paths, SupervisorClient(paths.supervisor_socket)).serve()
 
 

@@ -22,8 +22,18 @@ def start_engine(settings: Settings) -> EngineClient:
         return EngineClient(ensure_engine(settings.environment))
 
 
+def known_engine(settings: Settings) -> EngineClient | None:
+    """Return a client of the engine, started if need be; None where there never was one: nothing is there then."""
+    from stackctl.client.engine_client import EngineClient  # as above
+    from stackctl.engines.start import known_engine as find
+
+    with _permitted():
+        address = find(settings.environment)
+    return None if address is None else EngineClient(address)
+
+
 def running_engine(settings: Settings) -> EngineClient | None:
-    """Return a client of the engine, None when none runs: then nothing of it runs either."""
+    """Return a client of the engine, None when none runs now."""
     from stackctl.client.engine_client import EngineClient  # as above
     from stackctl.engines.start import engine_address
 

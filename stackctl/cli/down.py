@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stackctl.cli.changing import change_existing
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.options import services_argument, timeout_option, unsupported
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
@@ -22,7 +22,7 @@ def down(volumes: bool, remove_orphans: bool, timeout: float | None, services: t
     """Stop and remove containers and networks of the stack."""
     settings = current_settings()
     project = project_of(settings)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     if services:
         named = existing_services(settings, services, containers_of(engine, project))
         if not named:

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.failure import Failure, as_shells_exit
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import project_of
@@ -47,7 +47,7 @@ def exec_(
     """Run a command in a running container of a service."""
     settings = current_settings()
     has_tty = not detach and choose_tty(no_tty=no_tty, wants_tty=wants_tty)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     containers = containers_of(engine, project_of(settings))
     check_services(settings, (service,), {container.service for container in containers})
     container = replica(containers, service, index)

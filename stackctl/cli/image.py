@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from stackctl.cli.connect import running_engine, start_engine
+from stackctl.cli.connect import known_engine, start_engine
 from stackctl.cli.options import unsupported
 from stackctl.cli.render.durations import ago
 from stackctl.cli.render.sizes import size_text
@@ -40,7 +40,7 @@ def image() -> None:
 @click.option("--no-trunc", is_flag=True, help="Show ids in full.")
 def list_images(quiet: bool, form: str, no_trunc: bool) -> None:
     """List images."""
-    client = running_engine(current_settings())
+    client = known_engine(current_settings())
     images: list[Mapping[str, Any]] = list(client.images()) if client is not None else []
     if quiet:
         click.echo("".join(f"{_id(found, no_trunc)}\n" for found in images), nl=False)
@@ -82,7 +82,7 @@ def import_image(changes: tuple[str, ...], source: str, reference: str) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
 def rm(force: bool, names: tuple[str, ...]) -> None:
     """Remove images."""
-    client = running_engine(current_settings())
+    client = known_engine(current_settings())
     for name in names:
         if client is None:
             raise NotFound(f"no such image: {name}")
@@ -117,7 +117,7 @@ def pull(platform: str, quiet: bool, name: str) -> None:
 @click.argument("new_name", metavar="NAME[:TAG]")
 def tag(name: str, new_name: str) -> None:
     """Give an image another name."""
-    client = running_engine(current_settings())
+    client = known_engine(current_settings())
     if client is None:
         raise NotFound(f"no such image: {name}")
     client.image_tag(name, new_name)
@@ -130,7 +130,7 @@ def tag(name: str, new_name: str) -> None:
 @click.argument("name", metavar="IMAGE")
 def history(form: str, no_trunc: bool, quiet: bool, name: str) -> None:
     """Show how an image was made, the last step first."""
-    client = running_engine(current_settings())
+    client = known_engine(current_settings())
     if client is None:
         raise NotFound(f"no such image: {name}")
     steps = client.image_history(name)
@@ -148,7 +148,7 @@ def history(form: str, no_trunc: bool, quiet: bool, name: str) -> None:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 def prune(wants_all: bool, force: bool) -> None:
     """Remove images that no container uses: those without a name."""
-    client = running_engine(current_settings())
+    client = known_engine(current_settings())
     what = "all images that no container uses" if wants_all else "all images without a name that no container uses"
     if not force and not click.confirm(f"This removes {what}. Go on?", err=True):
         return
@@ -163,7 +163,7 @@ def prune(wants_all: bool, force: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
 def inspect(names: tuple[str, ...]) -> None:
     """Show all about images, as JSON."""
-    client = running_engine(current_settings())
+    client = known_engine(current_settings())
     found = []
     for name in names:
         if client is None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from stackctl.cli.changing import change_existing
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.options import services_argument, timeout_option, unsupported
 from stackctl.cli.requests import Verb
 from stackctl.cli.settings import current_settings
@@ -57,7 +57,7 @@ def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:
     """Perform the verb; return whether there was any container it could be about."""
     settings = current_settings()
     project = project_of(settings)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     containers = containers_of(engine, project)
     named = existing_services(settings, services, containers)
     missing = [name for name in services if name not in named]

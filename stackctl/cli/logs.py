@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.log_lines import LogPrinter
 from stackctl.cli.multiplex import Follower, LogRange, print_log
@@ -48,7 +48,7 @@ def logs(
     moment = moment_of(since, now_s=time.time()) if since else ""
     part = LogRange(tail=tail, since=moment, has_timestamps=timestamps)
     project = project_of(settings)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = of_services(settings, containers_of(engine, project), services)
     if engine is None:
         return

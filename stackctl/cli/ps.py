@@ -6,7 +6,7 @@ import time
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.options import services_argument
 from stackctl.cli.settings import current_settings
@@ -41,7 +41,7 @@ def ps(
     del orphans
     settings = current_settings()
     wanted_states = {*states, *map(_state_of_filter, filters)}
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = containers_of(engine, project_of(settings), with_oneoffs=shows_all)
     found = [c for c in of_services(settings, found, services) if _is_wanted(c, wanted_states, shows_all)]
     if quiet:

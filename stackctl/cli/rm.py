@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stackctl.cli.changing import change_existing
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.options import services_argument
 from stackctl.cli.render.course import Update
@@ -24,7 +24,7 @@ def rm(force: bool, stop: bool, volumes: bool, services: tuple[str, ...]) -> Non
     """Remove stopped containers."""
     settings = current_settings()
     project = project_of(settings)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = of_services(settings, containers_of(engine, project, with_oneoffs=True), services)
     if engine is not None and stop and any(c.is_running and not c.is_oneoff for c in found):
         running = {container.service for container in found if container.is_running and not container.is_oneoff}

@@ -18,6 +18,7 @@ from stackctl.model.container import VolumeMount
 from stackctl.model.observed import ObservedContainer
 from stackctl.runtime.log_files import Chunk
 from stackctl.runtime.log_reader import LogReader, last_lines
+from stackctl.runtime.orphans import wait_for_code
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.processes import Process, processes_of
 from stackctl.runtime.supervisor_client import Call, SupervisorClient
@@ -58,6 +59,7 @@ class Exec:
     request: ExecRequest
     pid: int = 0
     exit_code: int | None = None
+    pidfd: int = -1
     streams: ProcessStreams | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -253,6 +255,7 @@ class LocalConsole:
                 os.close(fd)
             raise
         process.pid = message["pid"]
+        process.pidfd = _pidfd(process.pid)
         process.streams = _streams(request, ours, received)
         threading.Thread(target=_wait_for_exit, args=(process, call), name="exec", daemon=True).start()
         if detach:
@@ -299,9 +302,19 @@ def _wait_for_exit(process: Exec, call: Call) -> None:
                 process.exit_code = message["exit_code"]
                 return
     except (StackctlError, queue.Empty):
-        process.exit_code = 255
+        # The supervisor is gone; what it started runs on.
+        process.exit_code = wait_for_code(process.pidfd) if process.pidfd >= 0 else 255
     finally:
+        if process.pidfd >= 0:
+            os.close(process.pidfd)
         process.ended.set()
+
+
+def _pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # it has ended already
+        return -1
 
 
 def _passes(container: ObservedContainer, filters: Mapping[str, Sequence[str]]) -> bool:

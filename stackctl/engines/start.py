@@ -37,11 +37,32 @@ def root_of(environment: Mapping[str, str]) -> str:
 
 
 def engine_address(environment: Mapping[str, str]) -> str | None:
-    """Return the API address (``unix:///…``) of the running engine, None when none runs. Starts nothing."""
+    """Return the API address (``unix:///…``) of the running engine, None when none runs. Starts nothing.
+
+    Waits for a daemon that is about to be replaced.
+    """
     paths = find_engine(root_of(environment))
-    if paths is None or not _answers(paths.api_socket):
+    if paths is None:
         return None
+    if not _answers(paths.api_socket):
+        if not os.path.isdir(paths.run):
+            return None
+        with _locked(paths.start_lock):
+            if not _answers(paths.api_socket) and not _is_locked(paths.engine_lock):
+                return None
+        _wait_for_daemon(paths)
     return f"unix://{paths.api_socket}"
+
+
+def known_engine(environment: Mapping[str, str]) -> str | None:
+    """Return the API address of the engine, None where there never was one: then there is nothing to see.
+
+    One that does not run is started, because only it knows what is there. Raises as ``ensure_engine``.
+    """
+    paths = find_engine(root_of(environment))
+    if paths is None or not os.path.exists(paths.spawn):
+        return None
+    return ensure_engine(environment)
 
 
 def ensure_engine(environment: Mapping[str, str]) -> str:
@@ -133,6 +154,21 @@ def _start(paths: EnginePaths, environment: Mapping[str, str]) -> None:
         os.close(ready_read)
     # Else a keeper lives, and is about to bring supervisor and daemon back.
     _wait_for_daemon(paths)
+
+
+def _is_locked(path: str) -> bool:
+    """Say whether a keeper, or who will follow it, lives. The start lock is held."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _take_engine_lock(paths: EnginePaths) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from functools import partial
@@ -13,7 +14,7 @@ from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.log_writer import LogWriter
 from stackctl.runtime.record import Container, read_spec
 from stackctl.runtime.state import Facts, Row
-from stackctl.runtime.verbs import exits, remove
+from stackctl.runtime.verbs import exits, remove, start
 from stackctl.runtime.world import World
 
 _UNKNOWN: Final = 255
@@ -30,11 +31,7 @@ def adopt_all(world: World, boot: str) -> None:
             died.append(container)
     for leftover in rows:
         world.store.delete(leftover)
-    for name, fd in kept.items():
-        container = world.containers.get(name.partition("/")[0])
-        if world.kept.has(name) and (container is None or not container.is_running):
-            world.kept.drop(name)
-            os.close(fd)
+    _drop_unused(world, kept)
     world.networks.restore(list(world.containers.values()))
     for container in died:
         # Its end was not seen by a supervisor: the restart policy is due now.
@@ -45,6 +42,18 @@ def adopt_all(world: World, boot: str) -> None:
             health.resume(world, container)
     if os.listdir(world.paths.trash):
         remove.empty_trash_soon(world)
+
+
+def _drop_unused(world: World, kept: dict[str, int]) -> None:
+    for name, fd in kept.items():
+        container_id, _, what = name.partition("/")
+        container = world.containers.get(container_id)
+        is_used = container is not None and container.is_running
+        if container is not None and what == "report":
+            is_used = container.look_at_start is not None
+        if world.kept.has(name) and not is_used:
+            world.kept.drop(name)
+            os.close(fd)
 
 
 def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: dict[str, int]) -> Container | None:
@@ -58,8 +67,13 @@ def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: di
     world.add(container)
     if row is not None and row.boot == boot and container.facts.pid and _reopen(container):
         _take_output(world, container, kept)
-        container.phase = "running"
         exits.watch(world, container)
+        report = kept.get(f"{container_id}/report", -1)
+        if container.phase == "starting" and report >= 0:
+            start.go_on(world, container, report)
+            return None
+        container.phase = "running"
+        container.facts.started_ns = container.facts.started_ns or time.time_ns()
         world.save(container)
         return None
     is_same_boot = row is not None and row.boot == boot
@@ -103,14 +117,31 @@ def _take_output(world: World, container: Container, kept: dict[str, int]) -> No
     container.logs.open()
     for stream in (STDOUT, STDERR):
         name = f"{container.id}/{stream}"
-        if name in kept:
-            container.logs.add(kept[name], stream, partial(world.kept.drop, name))
+        fd = kept.get(name, -1)
+        if fd < 0 and container.is_running:
+            fd = _reopen_output(container, stream)
+            if fd >= 0:
+                world.kept.keep(name, fd)
+        if fd >= 0:
+            container.logs.add(fd, stream, partial(world.kept.drop, name))
     if not container.is_running:
         return
     container.stdin_fd = kept.get(f"{container.id}/stdin", -1)
     container.terminal_fd = kept.get(f"{container.id}/terminal", -1)
     if container.terminal_fd >= 0:
         container.logs.add(os.dup(container.terminal_fd), STDOUT)
+
+
+def _reopen_output(container: Container, stream: int) -> int:
+    """Open a pipe that nobody kept through its first process; -1 when that does not have it any more."""
+    folder = f"/proc/{container.facts.pid}/fd"
+    wanted = f"pipe:[{container.facts.output.get(str(stream), 0)}]"
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(folder), key=int):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"{folder}/{name}") == wanted:
+                    return os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return -1
 
 
 def _settle(world: World, container: Container, is_same_boot: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from stackctl.errors import EngineError
 from stackctl.model.health import HealthCheck
 from stackctl.runtime.kernel.process import kill_tree
 
@@ -80,8 +81,8 @@ class _Prober:
         request = EnterRequest(argv=_argv(self._check), descriptors=(null, write_end, write_end))
         try:
             enter(self._world, self._container, request, self._on_start, self._on_exit)
-        except OSError as error:
-            self._finish(_TIMED_OUT, f"the probe cannot be started: {error.strerror}")
+        except (OSError, EngineError) as error:  # it has just ended, or there is no room for a process more
+            self._finish(_TIMED_OUT, f"the probe cannot be started: {error}")
         finally:
             os.close(null)
             os.close(write_end)

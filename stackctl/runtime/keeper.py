@@ -2,7 +2,8 @@
 
 It is the child subreaper; it respawns supervisor and daemon; every other dead child it writes to the exit
 journal *before* reaping it, so that no exit code is lost whoever else is alive. It holds both ends of one
-socket pair and never reads: descriptors that the supervisor puts in there survive the supervisor.
+socket pair and never reads: descriptors that the supervisor puts in there survive the supervisor. Lock and socket pair
+are handed to both, so that either can bring a keeper back (see ``successor.py`` and ``supervisor.py``).
 
 Run as ``keeper.py ROOT ENGINE_ID LOCK_FD READY_FD KEPT_A KEPT_B [DAEMON_PID]``; -1 for a descriptor to make.
 """
@@ -21,7 +22,7 @@ from typing import Final
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ROLES: Final = ("supervisor", "daemon")
 _BACK_OFF_S: Final = (0.0, 0.1, 0.5, 2.0, 10.0)
-_CALM_S: Final = 30.0
+_CALM_S: Final = 2.0
 
 
 class Keeper:
@@ -49,20 +50,31 @@ class Keeper:
         """Start what is not running and whose time has come."""
         for role in _ROLES:
             if role not in self.pids and self.due[role] <= time.monotonic():
-                with open(f"{self.root}/spawn.json", "rb") as file:
-                    argv = json.load(file)[role]
-                fds = [str(self.inherited[name]) for name in ("lock", "kept_a", "kept_b")]
-                for fd in self.inherited.values():
-                    os.set_inheritable(fd, role == "supervisor")
-                self.pids[role] = os.posix_spawn(argv[0], [*argv, *fds], os.environ, setsigmask=())
                 self.started[role] = time.monotonic()
-                self.write_pids()
+                try:
+                    self._spawn(role)
+                except (OSError, ValueError, KeyError) as error:  # no memory, no more processes, no spawn.json
+                    print(f"keeper: {role} cannot be started: {error}", file=sys.stderr, flush=True)
+                    self.note_failure(role)
+        self.write_pids()
+
+    def _spawn(self, role: str) -> None:
+        with open(f"{self.root}/spawn.json", "rb") as file:
+            argv = json.load(file)[role]
+        fds = [str(self.inherited[name]) for name in ("lock", "kept_a", "kept_b")]
+        for fd in self.inherited.values():
+            os.set_inheritable(fd, True)
+        command = [*argv, *fds, str(os.getpid())]
+        self.pids[role] = os.posix_spawn(argv[0], command, os.environ, setsigmask=())
 
     def write_pids(self) -> None:
         """Tell the world who we are."""
-        with open(f"{self.run}/processes.tmp", "w", encoding="ascii") as file:
-            json.dump({"keeper": os.getpid(), **self.pids}, file)
-        os.rename(f"{self.run}/processes.tmp", f"{self.run}/processes.json")
+        try:
+            with open(f"{self.run}/processes.tmp", "w", encoding="ascii") as file:
+                json.dump({"keeper": os.getpid(), **self.pids}, file)
+            os.rename(f"{self.run}/processes.tmp", f"{self.run}/processes.json")
+        except OSError as error:
+            print(f"keeper: {error}", file=sys.stderr, flush=True)
 
     def reap(self) -> None:
         """Record, then reap, every dead child."""
@@ -75,7 +87,10 @@ class Keeper:
                 return
             ticks = _start_ticks(found.si_pid)
             status = found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
-            os.write(self.journal, b"%d %d %d %d\n" % (found.si_pid, ticks, status, time.time_ns()))
+            try:
+                os.write(self.journal, b"%d %d %d %d\n" % (found.si_pid, ticks, status, time.time_ns()))
+            except OSError as error:  # a full /run: the kernel still tells the code to who holds a pidfd
+                print(f"keeper: exits: {error}", file=sys.stderr, flush=True)
             os.waitpid(found.si_pid, 0)
             self.note_death(found.si_pid)
 
@@ -83,9 +98,13 @@ class Keeper:
         """Plan a respawn when it was one of our two."""
         for role in [role for role, known in self.pids.items() if known == pid]:
             del self.pids[role]
-            calm = time.monotonic() - self.started[role] > _CALM_S
-            self.failures[role] = 0 if calm else self.failures[role] + 1
-            self.due[role] = time.monotonic() + _BACK_OFF_S[min(self.failures[role], 4)]
+            self.note_failure(role)
+
+    def note_failure(self, role: str) -> None:
+        """Plan the next start of one of the two, the later the more often it failed."""
+        calm = time.monotonic() - self.started[role] > _CALM_S
+        self.failures[role] = 0 if calm else self.failures[role] + 1
+        self.due[role] = time.monotonic() + _BACK_OFF_S[min(self.failures[role], 4)]
 
     def run_forever(self, wake: int) -> None:
         """Work until the engine is stopped: until the file ``stopping`` exists and both are gone."""

@@ -26,25 +26,26 @@ class KeptDescriptors:
             end.setblocking(False)
         self._sending.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _QUEUE_BYTES)
         self._kept: dict[str, int] = {}
-        self._dropped = 0
+        self._queued = 0
 
     def recover(self) -> dict[str, int]:
         """Take over what an earlier supervisor kept; return name -> descriptor, now ours and kept again."""
         found: dict[str, int] = {}
+        # Order: each goes back into the queue before the next is taken out, so that dying here loses nothing;
+        # the mark says where the ones begin that we put in.
+        mark = os.urandom(8)
+        self._sending.send(mark)
         while True:
-            try:
-                name, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
-            except BlockingIOError:
-                break
-            if not fds:
-                continue
-            # A name that comes again is the same thing sent anew, or the name's next owner: the last one counts.
-            if (earlier := found.get(name.decode())) is not None:
-                os.close(earlier)
-            found[name.decode()] = fds[0]
-        for kept_name, fd in found.items():
-            self.keep(kept_name, fd)
-        return found
+            text, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
+            if text == mark:
+                return found
+            if fds:
+                # A name that comes again is the same thing sent anew, or the name's next owner: the last one counts.
+                name = text.decode()
+                if name in found:
+                    os.close(found[name])
+                found[name] = fds[0]
+                self.keep(name, fds[0])
 
     def keep(self, name: str, fd: int) -> None:
         """Keep a copy of ``fd`` under ``name``. ``fd`` must stay open until ``drop``."""
@@ -53,16 +54,12 @@ class KeptDescriptors:
 
     def drop(self, name: str) -> None:
         """No longer keep ``name``; harmless when it is not kept. The copy goes with the next clean-up."""
-        if self._kept.pop(name, None) is None:
-            return
-        self._dropped += 1
-        if self._dropped > len(self._kept) + _SLACK:
+        if self._kept.pop(name, None) is not None and self._queued > 2 * len(self._kept) + _SLACK:
             self._clean_up()
 
     def withdraw(self, name: str) -> None:
         """No longer keep ``name``, and let the copy go at once: for an end whose closing means something."""
         if self._kept.pop(name, None) is not None:
-            self._dropped += 1
             self._clean_up()
 
     def has(self, name: str) -> bool:
@@ -77,11 +74,12 @@ class KeptDescriptors:
     def _send(self, name: str, fd: int) -> None:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))
         self._sending.sendmsg([name.encode()], [rights])
+        self._queued += 1
 
     def _clean_up(self) -> None:
         # Order: the live ones are sent again before the old queue is emptied, so that dying in between
         # loses nothing; a name that is found twice is the same descriptor.
-        stale = len(self._kept) + self._dropped
+        stale = self._queued
         for name, fd in self._kept.items():
             self._send(name, fd)
         for _ in range(stale):
@@ -89,6 +87,6 @@ class KeptDescriptors:
                 _, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
             except BlockingIOError:
                 break
+            self._queued -= 1
             for fd in fds:
                 os.close(fd)
-        self._dropped = 0

@@ -285,7 +285,10 @@ class Networks:
     def _restore_dns(self, container: Container) -> None:
         if not isinstance(container.spec.networking, JoinNetworks):
             return
-        netns = open_netns(container.facts.pid)
+        try:
+            netns = open_netns(container.facts.pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it has ended meanwhile; its exit is the next thing to be seen
         try:
             self._dns.serve(container.id, netns, servers=self._servers(container))
         finally:

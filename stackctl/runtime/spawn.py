@@ -26,8 +26,8 @@ class Report:
 
     error_read: int
     error_write: int
-    channel: socket.socket
-    child_channel: socket.socket
+    channel: socket.socket | None
+    child_channel: socket.socket | None
 
     @classmethod
     def open(cls) -> Report:
@@ -36,18 +36,37 @@ class Report:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return cls(error_read, error_write, ours, theirs)
 
+    @classmethod
+    def of_orphan(cls, error_read: int) -> Report:
+        """Return what is left of one whose supervisor died: the child may report, and hears nothing any more."""
+        return cls(error_read, -1, None, None)
+
     def close_child_ends(self) -> None:
         """Close what the child has its own copies of; needed for the end of file that means success."""
         os.close(self.error_write)
-        self.child_channel.close()
+        if self.child_channel is not None:
+            self.child_channel.close()
 
     def close(self) -> None:
         """Close our ends."""
         os.close(self.error_read)
-        self.channel.close()
+        if self.channel is not None:
+            self.channel.close()
+
+    def close_in_child(self) -> None:
+        """Close, in the child, our end of the channel: it would never see that we are gone."""
+        if self.channel is not None:
+            os.close(self.channel.fileno())
+
+    @property
+    def child_channel_fd(self) -> int:
+        """The child's end of the channel; -1 when it is closed."""
+        return -1 if self.child_channel is None else self.child_channel.fileno()
 
     def take_terminal(self) -> int:
         """Return the terminal's master that the child sent, -1 for none."""
+        if self.channel is None:
+            return -1
         self.channel.setblocking(False)
         try:
             _, fds, _, _ = socket.recv_fds(self.channel, 1, 1)
@@ -57,7 +76,8 @@ class Report:
 
     def release(self) -> None:
         """Let the child go on to execute: its network is ready."""
-        self.channel.send(b"g")
+        if self.channel is not None:
+            self.channel.send(b"g")
 
 
 def when_started(loop: Loop, report: Report, done: Callable[[bytes], None]) -> Callable[[], None]:

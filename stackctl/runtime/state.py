@@ -31,7 +31,8 @@ class Facts:
     ``pid`` and ``identity`` (see ``kernel.process``) name its first process, ``start_ticks`` its journal
     entry. ``addresses`` maps networks to IPv4 addresses, ``ports`` lists (host_ip, host_port,
     container_port, protocol). ``is_wanted``: to be started again when the policy says so. ``back_off``
-    counts the restarts since the last good run; ``oom_kills_before`` is what the cgroup had counted at the start.
+    counts the restarts since the last good run; ``oom_kills_before`` is what the cgroup had counted at the start;
+    ``output`` maps streams to the inodes of the pipes that the first process got as its own.
     """
 
     created_ns: int = 0
@@ -48,6 +49,7 @@ class Facts:
     restart_count: int = 0
     back_off: int = 0
     oom_kills_before: int = 0
+    output: dict[str, int] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     ports: list[tuple[str, int, int, str]] = field(default_factory=list)
     health: str = "none"

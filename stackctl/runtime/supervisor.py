@@ -1,7 +1,7 @@
 """The supervisor: the hands. One thread, one loop; starts, watches, stops, and answers the daemon.
 
 Killed at any moment, the next one finds every container by its row, its pidfd and the keeper's journal.
-Run as ``supervisor ROOT ENGINE_ID LOCK_FD KEPT_A KEPT_B``.
+Run as ``supervisor ROOT ENGINE_ID LOCK_FD KEPT_A KEPT_B KEEPER_PID``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     world = build_world(paths, kept)
     adopt.adopt_all(world, boot_id())
     listener = connections.listen(paths.supervisor_socket, world.loop, _handler(world))
-    _watch_keeper(world, (lock, kept_a, kept_b))
+    _watch_keeper(world, int(arguments[5]), (lock, kept_a, kept_b))
     _watch_signals(world)
     spawn.calm_collector()
     world.loop.run()
@@ -118,10 +118,11 @@ def _reap_helpers(world: World) -> None:
         world.helpers.discard(pid)
 
 
-def _watch_keeper(world: World, fds: tuple[int, int, int]) -> None:
-    keeper = os.getppid()
-    pidfd = os.pidfd_open(keeper)
+def _watch_keeper(world: World, keeper: int, fds: tuple[int, int, int]) -> None:
+    pidfd = os.pidfd_open(os.getppid())
     world.loop.register(pidfd, lambda: _become_keeper(world, fds))
+    if os.getppid() != keeper:  # it died before we could watch it
+        _become_keeper(world, fds)
 
 
 def _become_keeper(world: World, fds: tuple[int, int, int]) -> None:

@@ -20,6 +20,10 @@ from stackctl.runtime.messages import PROTOCOL, Receiver, send
 Message = dict[str, Any]
 _CONNECT_S: Final = 10.0
 _POLL_S: Final = 0.005
+_MOST_ATTEMPTS: Final = 3
+_REPEATABLE: Final = frozenset(
+    """status list id-of stamp spoil-stamps start stop update wait await create-network create-volume""".split()
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +31,9 @@ class Call:
     """A request under way. ``answers`` gets each event as ("event", …), then one ("ok", …) or ("error", …)."""
 
     number: int
+    message: Message = field(default_factory=dict)
+    attempts: int = 1
+    is_withdrawn: bool = False
     answers: queue.SimpleQueue[tuple[str, Message, tuple[int, ...]]] = field(default_factory=queue.SimpleQueue)
 
     def next(self, timeout_s: float | None = None) -> tuple[str, Message, tuple[int, ...]]:
@@ -36,9 +43,17 @@ class Call:
             raise restore_error(message)
         return kind, message, fds
 
+    def fail(self) -> None:
+        """Answer that nobody is there."""
+        lost = {"kind": "TransientError", "code": "supervisor-gone", "message": "the supervisor went away"}
+        self.answers.put(("error", lost, ()))
+
 
 class SupervisorClient:
-    """Asks the supervisor; connects again when that one was replaced."""
+    """Asks the supervisor; connects again when that one was replaced.
+
+    What may be asked twice is asked again of the next supervisor by itself.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -46,6 +61,7 @@ class SupervisorClient:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._calls: dict[int, Call] = {}
+        self._lost: list[Call] = []
 
     def call(self, op: str, fds: tuple[int, ...] = (), **arguments: Any) -> Message:
         """Ask and wait for the answer. Raises EngineError; TransientError when the supervisor went away."""
@@ -59,22 +75,30 @@ class SupervisorClient:
 
     def begin(self, op: str, fds: tuple[int, ...] = (), **arguments: Any) -> Call:
         """Ask; the answers come into the returned call."""
-        call = Call(next(self._numbers))
-        message = {"v": PROTOCOL, "id": call.number, "op": op, **arguments}
+        number = next(self._numbers)
+        call = Call(number, {"v": PROTOCOL, "id": number, "op": op, **arguments})
         with self._lock:
+            self._send(call, fds)
+        return call
+
+    def _send(self, call: Call, fds: tuple[int, ...] = ()) -> None:
+        for is_last in (False, True):
             sock = self._connected()
             self._calls[call.number] = call
             try:
-                send(sock, message, fds)
+                send(sock, call.message, fds)
+                return
             except OSError as error:
+                # It was dead already and has heard nothing: the next one may be asked, whatever it is.
                 self._calls.pop(call.number, None)
                 self._drop(sock)
-                raise TransientError("the supervisor went away", code="supervisor-gone") from error
-        return call
+                if is_last:
+                    raise TransientError("the supervisor went away", code="supervisor-gone") from error
 
     def withdraw(self, call: Call) -> None:
         """No longer wait for an answer; who does so now gets an error."""
         with self._lock:
+            call.is_withdrawn = True
             is_pending = self._calls.pop(call.number, None) is not None
             call.answers.put(("error", {"code": "withdrawn", "message": "withdrawn"}, ()))
             if is_pending and self._socket is not None:
@@ -119,6 +143,19 @@ class SupervisorClient:
                 self._deliver(message, fds)
         with self._lock:
             self._drop(sock)
+            lost, self._lost = self._lost, []
+        for call in lost:
+            self._ask_again(call)
+
+    def _ask_again(self, call: Call) -> None:
+        call.attempts += 1
+        with self._lock:
+            if call.is_withdrawn:
+                return
+            try:
+                self._send(call)
+            except EngineError:
+                call.fail()
 
     def _deliver(self, message: Message, fds: tuple[int, ...]) -> None:
         kind = next((kind for kind in ("event", "ok", "error") if kind in message), "error")
@@ -132,15 +169,18 @@ class SupervisorClient:
         call.answers.put((kind, message[kind], fds))
 
     def _drop(self, sock: socket.socket) -> None:
+        """Forget the connection; fail its calls, but for those that its reader makes again."""
         if self._socket is not sock:
             return
         self._socket = None
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         sock.close()
-        lost = {"kind": "TransientError", "code": "supervisor-gone", "message": "the supervisor went away"}
         for call in self._calls.values():
-            call.answers.put(("error", lost, ()))
+            if call.message["op"] in _REPEATABLE and call.attempts < _MOST_ATTEMPTS:
+                self._lost.append(call)
+            else:
+                call.fail()
         self._calls.clear()
 
 

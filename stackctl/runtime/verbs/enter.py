@@ -118,7 +118,7 @@ def _born(world: World, container: Container, request: EnterRequest, report: spa
             is_privileged=spec.privileged or request.is_privileged,
             descriptors=request.descriptors,
             error_fd=report.error_write,
-            channel_fd=report.child_channel.fileno(),
+            channel_fd=report.child_channel_fd,
             cgroup_join_fds=joins.write_fds,
         )
         plan = EnterPlan(process, container.pidfd, _namespaces(container))

@@ -75,7 +75,7 @@ def follow_policy(world: World, container: Container, code: int) -> None:
         _restart_later(world, container)
         return
     release(world, container)
-    world.set_phase(container, "exited")
+    world.set_phase(container, "exited" if facts.started_ns else "created")
 
 
 def _should_restart(policy: RestartPolicy, attempts: int, code: int) -> bool:
@@ -108,7 +108,7 @@ def _restart_later(world: World, container: Container) -> None:
 def _close_process(world: World, container: Container) -> None:
     if container.logs is not None:
         container.logs.finish()
-    for name in ("stdin", "terminal"):
+    for name in ("stdin", "terminal", "report"):
         world.kept.drop(f"{container.id}/{name}")
     world.networks.disconnect(container)
     for fd in (container.pidfd, container.terminal_fd, container.stdin_fd):

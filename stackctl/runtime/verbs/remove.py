@@ -12,6 +12,7 @@ from stackctl.runtime.record import Container
 from stackctl.runtime.world import World
 
 _EMPTY_AFTER_S = 0.3
+_MOST_DESCRIPTORS = 1 << 20
 
 
 def remove(world: World, container: Container) -> None:
@@ -49,6 +50,8 @@ def _empty_trash(world: World) -> None:
         try:
             os.setpriority(os.PRIO_PROCESS, 0, 19)
             signal.set_wakeup_fd(-1)
+            # Descriptors of ours that it held would outlive us with it: sockets, pipes, terminals.
+            os.closerange(3, _MOST_DESCRIPTORS)
             empty_folder(world.paths.trash)
         finally:
             os._exit(0)

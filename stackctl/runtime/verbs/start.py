@@ -39,7 +39,7 @@ def start(world: World, container: Container, done: Done) -> None:
         done(None)
         return
     if container.phase == "starting":
-        done(Conflict(f"container {container.name} is being started", code="container-starting"))
+        _join_start(world, container, done)
         return
     container.facts.is_wanted = True
     container.facts.was_stopped = False
@@ -59,6 +59,34 @@ def launch(world: World, container: Container, done: Done) -> None:
         problem = error if isinstance(error, EngineError) else _os_failure(container, error)
         _give_up(world, container, problem)
         done(problem)
+
+
+def _join_start(world: World, container: Container, done: Done) -> None:
+    """Report how the start that is under way ends: whoever asked first may have died meanwhile."""
+
+    def look(changed: Container) -> None:
+        if changed is not container or container.phase == "starting":
+            return
+        world.listeners.remove(look)
+        what = container.facts.error or f"container {container.name} ended while it was being started"
+        done(None if container.phase == "running" else ContainerError(what, code="container-start"))
+
+    world.listeners.append(look)
+
+
+def go_on(world: World, container: Container, error_read: int) -> None:
+    """Follow a start that an earlier supervisor began; the child executes, or finds out that it was left alone."""
+    report = spawn.Report.of_orphan(error_read)
+
+    def executed(data: bytes) -> None:
+        if data:
+            container.look_at_start = None
+            world.kept.drop(f"{container.id}/report")
+            report.close()
+            return  # it ends now, and what is wanted decides
+        _finish(world, container, report, data, lambda _: None)
+
+    container.look_at_start = spawn.when_started(world.loop, report, executed)
 
 
 def _os_failure(container: Container, error: OSError) -> ContainerError:
@@ -106,7 +134,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
             is_privileged=spec.privileged,
             descriptors=descriptors,
             error_fd=report.error_write,
-            channel_fd=report.child_channel.fileno(),
+            channel_fd=report.child_channel_fd,
             cgroup_join_fds=joins.write_fds,
             init_fd=world.init_program() if spec.init else -1,
         )
@@ -119,9 +147,9 @@ def _launch(world: World, container: Container, done: Done) -> None:
             cgroup_is_v2=world.cgroups.is_v2,
             network_pidfd=_shared_network(world, container),
         )
-        _born(world, container, plan, joins.birth_fd)
+        _born(world, container, plan, joins.birth_fd, report)
         world.networks.connect(container, container.facts.pid)
-        report.release()
+        _release(world, container, report)
         child_ends.close()
         container.look_at_start = spawn.when_started(
             world.loop, report, lambda data: _finish(world, container, report, data, done)
@@ -135,9 +163,9 @@ def _standard_descriptors(world: World, container: Container, child_ends: ExitSt
         return -1, -1, -1
     ends = []
     for stream in (STDOUT, STDERR):
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        _enlarge(write_end)
+        read_end, write_end = _pipe()
         child_ends.callback(os.close, write_end)
+        container.facts.output[str(stream)] = os.fstat(read_end).st_ino
         kept = f"{container.id}/{stream}"
         world.kept.keep(kept, read_end)
         container.logs.add(read_end, stream, partial(world.kept.drop, kept))
@@ -148,6 +176,20 @@ def _standard_descriptors(world: World, container: Container, child_ends: ExitSt
     child_ends.callback(os.close, stdin)
     world.kept.keep(f"{container.id}/stdin", container.stdin_fd)
     return stdin, ends[0], ends[1]
+
+
+def _pipe() -> tuple[int, int]:
+    """Return read end and write end of a pipe for output. The container's end can read, too.
+
+    So its writers never find it closed, and what it holds is not lost, when nobody of ours is left: a later
+    supervisor opens the same pipe through /proc.
+    """
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    _enlarge(write_end)
+    try:
+        return read_end, os.open(f"/proc/self/fd/{write_end}", os.O_RDWR | os.O_CLOEXEC)
+    finally:
+        os.close(write_end)
 
 
 def _enlarge(pipe: int) -> None:
@@ -172,14 +214,16 @@ def _shared_network(world: World, container: Container) -> int:
     return owner.pidfd
 
 
-def _born(world: World, container: Container, plan: InitPlan, birth_fd: int) -> None:
+def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, report: spawn.Report) -> None:
     spec = container.spec
     flags = _SHARED_NAMESPACES
     flags |= 0 if spec.pid_mode == "host" else libc.CLONE_NEWPID
     flags |= 0 if spec.ipc_mode == "host" else libc.CLONE_NEWIPC
     flags |= 0 if isinstance(spec.networking, HostNetwork | ShareNetwork) else libc.CLONE_NEWNET
+    world.kept.keep(f"{container.id}/report", report.error_read)
     born = clone(flags, is_sibling=True, cgroup_fd=birth_fd)
     if born.pid == 0:
+        report.close_in_child()
         child.run(plan)
     container.pidfd = born.pidfd
     facts = container.facts
@@ -189,23 +233,38 @@ def _born(world: World, container: Container, plan: InitPlan, birth_fd: int) -> 
     exits.watch(world, container)
 
 
+def _release(world: World, container: Container, report: spawn.Report) -> None:
+    """Let the child go on; one with a terminal once that is kept, or it would be hung up on with our death."""
+    if not container.spec.tty or report.channel is None:
+        report.release()
+        return
+    channel = report.channel.fileno()
+
+    def take() -> None:
+        world.loop.unregister(channel)
+        master = report.take_terminal()
+        if master >= 0:
+            container.terminal_fd = master
+            world.kept.keep(f"{container.id}/terminal", master)
+            report.release()
+
+    world.loop.register(channel, take)
+
+
 def _finish(world: World, container: Container, report: spawn.Report, data: bytes, done: Done) -> None:
     container.look_at_start = None
-    master = report.take_terminal()
+    world.kept.drop(f"{container.id}/report")
+    if report.channel is not None:
+        world.loop.unregister(report.channel.fileno())
     report.close()
     if data:
         # The child exits by itself now; what it held is released with its exit.
         what = f"container {container.name} cannot be started"
         problem = spawn.failure(data, what, container.spec.argv[0])
-        if master >= 0:
-            os.close(master)
         container.failed_start = lambda: _fail(world, container, problem, done)
         return
-    if master >= 0 and container.logs is not None:
-        container.terminal_fd = os.dup(master)
-        os.set_inheritable(container.terminal_fd, False)
-        world.kept.keep(f"{container.id}/terminal", container.terminal_fd)
-        container.logs.add(master, STDOUT)
+    if container.terminal_fd >= 0 and container.logs is not None:
+        container.logs.add(os.dup(container.terminal_fd), STDOUT)
     container.facts.started_ns = time.time_ns()
     world.set_phase(container, "running")
     health.begin(world, container)

@@ -160,6 +160,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedEngine]:
         start = ModuleType("stackctl.engines.start")
         start.ensure_engine = lambda _environment: scripted.address  # type: ignore[attr-defined]
         start.engine_address = lambda _environment: scripted.address  # type: ignore[attr-defined]
+        start.known_engine = lambda _environment: scripted.address  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "stackctl.engines.start", start)
         yield scripted
         scripted.close()
@@ -170,6 +171,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine runs, and none may be started."""
     start = ModuleType("stackctl.engines.start")
     start.engine_address = lambda _environment: None  # type: ignore[attr-defined]
+    start.known_engine = lambda _environment: None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stackctl.engines.start", start)
 
 
@@ -209,7 +211,7 @@ def call(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, 
 _BOOT = """
 import sys, types
 start = types.ModuleType("stackctl.engines.start")
-start.ensure_engine = start.engine_address = lambda environment: environment["TEST_ADDRESS"]
+start.ensure_engine = start.known_engine = start.engine_address = lambda environment: environment["TEST_ADDRESS"]
 sys.modules["stackctl.engines.start"] = start
 from stackctl.cli.main import main
 main()

@@ -330,7 +330,7 @@ def test_an_engine_of_somebody_else_is_named(call: Call, monkeypatch: pytest.Mon
     def refuse(_environment: object) -> str:
         raise PermissionError(13, "Permission denied", "/var/lib/stackctl/engine-id")
 
-    monkeypatch.setattr(sys.modules["stackctl.engines.start"], "engine_address", refuse)
+    monkeypatch.setattr(sys.modules["stackctl.engines.start"], "known_engine", refuse)
     status, _, err = call("ps")
     assert status == 1
     assert err.startswith("error[engine-permission]: you may not use this engine: /var/lib/stackctl/engine-id\nhint:")
