@@ -1,4 +1,4 @@
-"""The stacks that are measured. JSON is YAML: every side reads the same bytes."""
+"""The stacks that are measured. Every side reads the same bytes."""
 
 from __future__ import annotations
 
@@ -65,6 +65,9 @@ def with_python(script: str, **keys: Any) -> dict[str, Any]:
 def write_stack(folder: Path, services: Mapping[str, Any]) -> Path:
     """Write ``compose.yaml`` into ``folder``, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    shape = {"name": folder.name, "services": services}
-    (folder / "compose.yaml").write_text(json.dumps(shape, indent=1), encoding="utf-8")
+    lines = [f"name: {folder.name}", "services:"]
+    for name, keys in services.items():
+        lines.append(f"  {name}:")
+        lines += [f"    {key}: {json.dumps(value)}" for key, value in keys.items()]
+    (folder / "compose.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
