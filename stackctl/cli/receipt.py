@@ -35,7 +35,7 @@ def answer(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
         return False
     try:
         run = run_folder(environment)
-        found = _read(f"{run}/{receipt_name(arguments, os.getcwd())}")
+        found = read(f"{run}/{receipt_name(arguments, os.getcwd())}")
         if found is None or not _holds(found, run, environment):
             return False
     except (OSError, ValueError, IndexError, KeyError):
@@ -103,7 +103,11 @@ def unpack(text: bytes) -> dict[str, list[str]] | None:
     return sections
 
 
-def _read(path: str) -> dict[str, list[str]] | None:
+def read(path: str) -> dict[str, list[str]] | None:
+    """Return the sections of a file that ``pack`` made, None if it is not ours.
+
+    Raises OSError, ValueError, IndexError.
+    """
     with open(path, "rb") as file:
         # Whoever else could write it could make us say anything.
         if os.fstat(file.fileno()).st_uid != os.geteuid():
@@ -114,12 +118,19 @@ def _read(path: str) -> dict[str, list[str]] | None:
 def _holds(found: Mapping[str, Sequence[str]], run: str, environment: Mapping[str, str]) -> bool:
     return (
         _is_same_engine(found, run)
-        and variables_digest(found["variables"], environment) == found["values"][0]
+        and facts_hold(found, environment)
+        # Order: last, so that nothing looked at above is older than the engine's word.
+        and _text(f"{run}/stamp-{found['project'][0]}") == found["stamp"][0]
+    )
+
+
+def facts_hold(found: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> bool:
+    """Whether files and variables are as they were: what was read, what was there, and what was not."""
+    return (
+        variables_digest(found["variables"], environment) == found["values"][0]
         and not any(os.path.lexists(path) for path in found["absent"])
         and all(os.path.exists(path) for path in found["found"])
         and all(_file_digest(path) == known for path, known in zip(found["files"], found["digests"], strict=True))
-        # Order: last, so that nothing looked at above is older than the engine's word.
-        and _text(f"{run}/stamp-{found['project'][0]}") == found["stamp"][0]
     )
 
 

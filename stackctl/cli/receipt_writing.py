@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from stackctl.cli import receipt
@@ -13,7 +13,7 @@ from stackctl.cli.settings import Settings
 from stackctl.runtime.paths import write_atomically
 
 if TYPE_CHECKING:
-    from stackctl.stackfile.document import Document
+    from stackctl.cli.known_stack import AnyStack
 
 _MOST: Final = 256
 # With these an image that is there is never looked for elsewhere.
@@ -29,7 +29,7 @@ def engine_processes(settings: Settings) -> str:
         return ""
 
 
-def may_be_receipted(document: Document, given: Mapping[str, Any]) -> bool:
+def may_be_receipted(document: AnyStack, given: Mapping[str, Any]) -> bool:
     """Whether what the stack needs is in its files and the engine alone: no registry, no build, no standard input."""
     if given.get("build") or given.get("pull") not in _LOCAL_POLICIES or "-" in document.config_files:
         return False
@@ -58,20 +58,33 @@ def write_receipt(
         "project": [project],
         "stamp": [stamp],
         "processes": [processes],
+        **facts_of(settings),
+        "error_text": [warnings + unchanged_text(settings, "up", end.get("unchanged") or {})],
+        "output_text": [output_text],
+    }
+    name = receipt.receipt_name(settings.arguments, settings.cwd)
+    keep(settings, lambda: (f"{receipt.run_folder(settings.environment)}/{name}", sections))
+
+
+def facts_of(settings: Settings) -> dict[str, list[str]]:
+    """Return all that the stack was made from, as ``receipt.facts_hold`` checks it."""
+    consulted = settings.consulted
+    return {
         "variables": sorted(consulted.variables),
         "values": [receipt.variables_digest(consulted.variables, settings.environment)],
         "files": list(consulted.digests),
         "digests": list(consulted.digests.values()),
         "found": sorted(consulted.found),
         "absent": sorted(consulted.absent),
-        "error_text": [warnings + unchanged_text(settings, "up", end.get("unchanged") or {})],
-        "output_text": [output_text],
     }
+
+
+def keep(settings: Settings, made: Callable[[], tuple[str, Mapping[str, Sequence[str]]]]) -> None:
+    """Write sections to a path, if that can be; nothing depends on it."""
     try:
-        run = receipt.run_folder(settings.environment)
-        _make_room(run)
-        name = receipt.receipt_name(settings.arguments, settings.cwd)
-        write_atomically(f"{run}/{name}", receipt.pack(sections), is_durable=False)
+        path, sections = made()
+        _make_room(os.path.dirname(path))
+        write_atomically(path, receipt.pack(sections), is_durable=False)
     except (OSError, ValueError):
         if settings.environment.get("STACKCTL_DEBUG") == "1":
             import traceback  # only to debug
@@ -80,7 +93,7 @@ def write_receipt(
 
 
 def _make_room(run: str) -> None:
-    """Receipts go with the engine's live part; should there ever be very many, all go."""
-    names = [name for name in os.listdir(run) if name.startswith("receipt-")]
+    """Receipts and known stacks go with the engine's live part; should there ever be very many, all go."""
+    names = [name for name in os.listdir(run) if name.startswith(("receipt-", "known-"))]
     for name in names if len(names) >= _MOST else ():
         os.unlink(f"{run}/{name}")

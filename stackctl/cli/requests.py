@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from stackctl.stackfile.document import Document
+    from stackctl.cli.known_stack import AnyStack
     from stackctl.wire.stack_request import StackRequest
 
 Verb = Literal["up", "down", "start", "stop", "restart", "kill"]
 
 
-def stack_request(verb: Verb, document: Document | None, **options: Any) -> StackRequest:
+def stack_request(verb: Verb, document: AnyStack | None, **options: Any) -> StackRequest:
     """Return the request for a verb; ``options`` are fields of StackRequest."""
     from stackctl.wire.stack_request import StackRequest  # only for commands that change something
 
     if document is None:
         return StackRequest(verb=verb, **options)
+    from stackctl.cli.known_stack import KnownStack
+
+    if isinstance(document, KnownStack):
+        return StackRequest(verb=verb, document=document.wire, **options)
     from stackctl.stackfile.document import document_to_wire  # as above
 
     return StackRequest(

@@ -23,8 +23,8 @@ from stackctl.cli.terminal import relay_pipes, relay_terminal
 from stackctl.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
+    from stackctl.cli.known_stack import AnyStack
     from stackctl.client.engine_client import EngineClient
-    from stackctl.stackfile.document import Document
     from stackctl.wire.stack_request import RunRequest
 
 
@@ -121,7 +121,7 @@ def _remove(engine: EngineClient, container: str) -> None:
         engine.remove_container(container, force=True, volumes=True)
 
 
-def _request(settings: Settings, document: Document, service: str, given: dict[str, Any]) -> RunRequest:
+def _request(settings: Settings, document: AnyStack, service: str, given: dict[str, Any]) -> RunRequest:
     from stackctl.wire.stack_request import RunRequest  # not for --help
 
     stack = stack_request(

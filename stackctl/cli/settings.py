@@ -22,12 +22,16 @@ _TRUE: Final = ("1", "t", "true", "y", "yes", "on")
 
 @dataclass(slots=True)
 class Consulted:
-    """Files with the digests of what was read from them, "" once two readings differ; what else was looked for."""
+    """Files with the digests of what was read from them, "" once two readings differ; what else was looked for.
+
+    ``has_findings`` says that there was something to warn of.
+    """
 
     digests: dict[str, str] = field(default_factory=dict)
     found: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
     variables: set[str] = field(default_factory=set)
+    has_findings: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

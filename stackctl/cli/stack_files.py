@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stackctl.cli.known_stack import AnyStack, find, remember
 from stackctl.cli.quick_name import quick_name
 from stackctl.cli.receipt import digest
 from stackctl.cli.settings import Settings
@@ -44,9 +45,15 @@ def _standard_input(settings: Settings) -> str:
     return settings.typed_in[0]
 
 
-def load_document(settings: Settings, services: Iterable[str] = (), *, is_quiet: bool = False) -> Document:
+def load_document(settings: Settings, services: Iterable[str] = (), *, is_quiet: bool = False) -> AnyStack:
     """Load the stack and tell its warnings. Raises StackFileError with all that is wrong."""
-    return loaded_document(settings, load_request(settings, services), is_quiet=is_quiet)
+    named = tuple(services)
+    known = find(settings, named)
+    if known is not None:
+        return known
+    document = loaded_document(settings, load_request(settings, named), is_quiet=is_quiet)
+    remember(settings, named, document)
+    return document
 
 
 def _check_named(document: Document, services: Iterable[str]) -> None:
@@ -72,6 +79,7 @@ def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool 
     settings.consulted.found.update(loaded.files_found)
     settings.consulted.absent.update(loaded.files_absent)
     settings.consulted.variables.update(loaded.variables)
+    settings.consulted.has_findings |= bool(loaded.diagnostics)
     errors = tuple(found for found in loaded.diagnostics if found.severity == "error")
     if not is_quiet or errors:
         tell(settings, (found for found in loaded.diagnostics if found.severity != "error"))

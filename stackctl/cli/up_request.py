@@ -15,7 +15,7 @@ from stackctl.cli.targets import no_such_service
 from stackctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from stackctl.stackfile.document import Document
+    from stackctl.cli.known_stack import AnyStack
     from stackctl.wire.stack_request import StackRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,7 +48,7 @@ class Choices:
     no_deps: bool
 
 
-def up_request(settings: Settings, document: Document, choices: Choices, **options: Any) -> StackRequest:
+def up_request(settings: Settings, document: AnyStack, choices: Choices, **options: Any) -> StackRequest:
     """Return the request. Raises UsageError for what excludes each other, and for unknown services."""
     reject_pairs(
         {"--force-recreate": choices.force_recreate, "--no-recreate": choices.no_recreate},

@@ -131,8 +131,8 @@ def _cgroups() -> Iterator[str]:
 
 def _files() -> Iterator[str]:
     for path in _RUN.glob("**/*"):
-        # Receipts, and the stamps they hold by, may outlive their stack; the engine takes them along.
-        if path not in _SHARED and not path.name.startswith(("receipt-", "stamp-")):
+        # Receipts, stacks read before, and stamps may outlive their stack; the engine takes them along.
+        if path not in _SHARED and not path.name.startswith(("receipt-", "known-", "stamp-")):
             yield f"file {path}"
     yield from (f"file {path}" for path in _listed(_DEFAULT_ROOT))
 
