@@ -109,6 +109,13 @@ class Networks:
         return (*host.taken_subnets(self._netlink, resolvers=etc_files.host_resolver().servers), *ours)
 
     def _raise_bridge(self, network: Network) -> BridgeInfo:
+        if network.bridge is not None:
+            return network.bridge
+        bridge = self._ensure_bridge(network)
+        self._traffic.apply()
+        return bridge
+
+    def _ensure_bridge(self, network: Network) -> BridgeInfo:
         if network.bridge is None:
             network.bridge = bridges.create_bridge(
                 self._paths.engine_id,
@@ -118,7 +125,6 @@ class Networks:
                 prefix=network.addressing.prefix,
             )
             self._notices += [notice for notice in network.bridge.notices if notice not in self._notices]
-            self._traffic.apply()
         return network.bridge
 
     def _forget(self, network: Network) -> None:
@@ -151,7 +157,8 @@ class Networks:
                 bridges.attach(netns, (), netlink=self._netlink, sysctls=sysctls)
                 return
             bridges.attach(netns, self._endpoints(container), netlink=self._netlink, sysctls=sysctls)
-            self._dns.serve(container.id, netns, servers=self._servers(container))
+            container.facts.dns_port = 0
+            self._serve_dns(container, netns)
         finally:
             os.close(netns)
 
@@ -200,26 +207,39 @@ class Networks:
         self._traffic.zone.leave(container.id)
 
     def restore(self, containers: Sequence[Container]) -> None:
-        """Take over addresses, ports, DNS and traffic of containers an earlier supervisor ran."""
+        """Take over addresses, ports, DNS and traffic of containers an earlier supervisor ran.
+
+        What cannot be had back is told in the notices: a supervisor that gave up would help nobody.
+        """
         for container in containers:
-            for name, address in container.facts.addresses.items():
-                network = self._networks.get(name)
-                if network is not None:
-                    network.pool.claim(address, container.id)
-                    self._members[container.id] = container
-                    self._traffic.zone.join(container.id, name)
+            self._reclaim_addresses(container)
         running = [container for container in containers if container.is_running]
         for container in running:
             for attachment in attachments(container):
-                network = self._networks.get(attachment.network)
-                if network is not None and network.bridge is None:
-                    self._raise_bridge(network)
+                if attachment.network in self._networks:
+                    self._ensure_bridge(self._networks[attachment.network])
             self._notices += self._ports.hold_again(container)
             self._restore_dns(container)
+        # Order: the firewall last and once. Its table has led to the containers all the while, and would not
+        # if it were made anew before all of them are known.
         self._traffic.restore(running)
         self._remove_strays()
         if running or self._networks:
             self._traffic.replace()
+
+    def _reclaim_addresses(self, container: Container) -> None:
+        for name, address in list(container.facts.addresses.items()):
+            network = self._networks.get(name)
+            if network is None:
+                continue
+            self._members[container.id] = container
+            self._traffic.zone.join(container.id, name)
+            try:
+                network.pool.claim(address, container.id)
+            except Conflict as problem:
+                self._notices.append(f"container {container.name}: {problem}")
+                if not container.is_running:
+                    del container.facts.addresses[name]
 
     def close_down(self) -> None:
         """Take everything out of the kernel; the records stay, and the next start makes it anew."""
@@ -287,12 +307,21 @@ class Networks:
             return
         try:
             netns = open_netns(container.facts.pid)
-        except (FileNotFoundError, ProcessLookupError):
-            return  # it has ended meanwhile; its exit is the next thing to be seen
+        except OSError:
+            return  # it has just ended, which is told soon
         try:
-            self._dns.serve(container.id, netns, servers=self._servers(container))
+            self._serve_dns(container, netns)
+        except OSError as error:
+            self._notices.append(f"container {container.name} has no name server: {error.strerror}")
         finally:
             os.close(netns)
+
+    def _serve_dns(self, container: Container, netns: int) -> None:
+        # At the port of before: connection tracking sends the packets of a client that goes on asking from one
+        # socket there, whatever the rules say by now.
+        before = container.facts.dns_port
+        served = self._dns.serve(container.id, netns, servers=self._servers(container), port=before)
+        container.facts.dns_port = served.port
 
     def _remove_strays(self) -> None:
         ours = {bridges.bridge_name(self._paths.engine_id, n.id) for n in self._networks.values() if n.bridge}

@@ -30,9 +30,10 @@ class Facts:
 
     ``pid`` and ``identity`` (see ``kernel.process``) name its first process, ``start_ticks`` its journal
     entry. ``addresses`` maps networks to IPv4 addresses, ``ports`` lists (host_ip, host_port,
-    container_port, protocol). ``is_wanted``: to be started again when the policy says so. ``back_off``
-    counts the restarts since the last good run; ``oom_kills_before`` is what the cgroup had counted at the start;
-    ``output`` maps streams to the inodes of the pipes that the first process got as its own.
+    container_port, protocol), ``dns_port`` is where its name server listens in its namespace. ``is_wanted``: to
+    be started again when the policy says so. ``back_off`` counts the restarts since the last good run;
+    ``oom_kills_before`` is what the cgroup had counted at the start; ``output`` maps streams to the inodes of the
+    pipes that the first process got as its own.
     """
 
     created_ns: int = 0
@@ -52,6 +53,7 @@ class Facts:
     output: dict[str, int] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     ports: list[tuple[str, int, int, str]] = field(default_factory=list)
+    dns_port: int = 0
     health: str = "none"
     health_log: list[dict[str, object]] = field(default_factory=list)
     health_failures: int = 0

@@ -34,3 +34,12 @@ def town(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Path) -> Ite
         pytest.skip("needs root")
     with town_in(tmp_path_factory.mktemp("town"), busybox_archive) as town:
         yield town
+
+
+@pytest.fixture
+def own_town(tmp_path: Path, busybox_archive: Path) -> Iterator[Town]:
+    """The same for one test alone, which may do to the engine what it likes."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with town_in(tmp_path, busybox_archive) as town:
+        yield town

@@ -10,6 +10,7 @@ import pytest
 from stackctl.runtime.kernel.netlink import Netlink
 from stackctl.runtime.kernel.rtnetlink import add_route
 from tests.support.dns_client import AAAA, NAME_ERROR, NO_ERROR, PTR, A
+from tests.support.engine import wait_until
 from tests.support.net_lab import HOST_ADDRESS, OUTSIDE_ADDRESS
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _shop(town: Town) -> None:
     town.up("shop", SHOP)
     for container in ("web-1", "web-2", "each-1", "each-2", "store-1", "vault-1"):
         town.wait_until_it_serves(f"shop-{container}")
+    wait_until("both replicas get traffic", lambda: len(town.answers(None, HOST_ADDRESS, 8080)) == 2)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,153 @@
+"""The network goes on while the supervisor is away, and nothing of it is left when the engine stops."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stackctl.runtime.kernel import nftables, rtnetlink
+from stackctl.runtime.kernel.netns import in_netns
+from tests.support import dns_client
+from tests.support.engine import wait_until
+from tests.support.net_lab import HOST_ADDRESS
+
+if TYPE_CHECKING:
+    from .conftest import Town
+
+STACK = """
+x-service: &service
+  image: host
+  init: true
+  command: python3 -S -E /service.py
+  volumes: [./service.py:/service.py:ro]
+services:
+  web:
+    <<: *service
+    ports: ["8080:80", "8081:80", "8082:90/udp", "8083-8089:80"]
+  other:
+    <<: *service
+    ports: ["80"]
+  customer:
+    image: busybox
+    init: true
+    command: sleep 1000
+"""
+
+
+def kill_supervisor(town: Town) -> None:
+    before = town.engine.pid("supervisor")
+    os.kill(before, signal.SIGKILL)
+    wait_until("there is another supervisor", lambda: town.engine.pid("supervisor") not in (0, before))
+
+
+@pytest.fixture
+def town(own_town: Town) -> Town:
+    own_town.up("kept", STACK)
+    for service in ("web", "other"):
+        own_town.wait_until_it_serves(f"kept-{service}-1")
+    return own_town
+
+
+def test_published_ports_work_all_the_while(town: Town) -> None:
+    outcomes: Counter[str] = Counter()
+    is_over = threading.Event()
+
+    def body() -> None:
+        with in_netns(town.lab.outside):
+            while not is_over.is_set():
+                try:
+                    outcomes[town.lab.ask(None, HOST_ADDRESS, 8081).split()[0]] += 1
+                except OSError as failure:
+                    outcomes[repr(failure)] += 1
+
+    client = threading.Thread(target=body)
+    client.start()
+    try:
+        for _ in range(2):
+            kill_supervisor(town)
+    finally:
+        is_over.set()
+        client.join()
+    assert set(outcomes) == {town.name("kept-web-1")}
+
+
+def test_a_client_that_asks_on_from_one_socket_is_answered_by_the_next_supervisor(town: Town) -> None:
+    with town.entered("kept-customer-1") as netns:
+        client = town.lab.client(netns, socket.SOCK_DGRAM)
+    with client:
+        client.settimeout(0.05)
+        client.connect(dns_client.SERVER)
+
+        def answer() -> list[str]:
+            try:
+                client.send(dns_client.question("web"))
+                return dns_client.read(client.recv(512)).values
+            except OSError:
+                return []
+
+        address = [town.address("kept-web-1", "kept_default")]
+        assert answer() == address
+        kill_supervisor(town)
+        assert wait_until("the name server answers", answer) == address
+
+
+def _is_held(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as other:
+            try:
+                other.bind(("0.0.0.0", port))
+            except OSError as failure:
+                return failure.errno == errno.EADDRINUSE
+    return False
+
+
+def test_ports_are_held_again_and_one_that_somebody_took_meanwhile_is_told(town: Town) -> None:
+    before = {name: town.inspect(name)["NetworkSettings"]["Ports"] for name in ("kept-web-1", "kept-other-1")}
+    numbers = {int(b["HostPort"]) for ports in before.values() for bindings in ports.values() for b in bindings}
+    assert len(numbers) == 5
+    assert {8080, 8081, 8082, 8083} < numbers
+    keeper, supervisor = town.engine.pid("keeper"), town.engine.pid("supervisor")
+    # While there is no supervisor a port can be taken.
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        os.kill(supervisor, signal.SIGKILL)
+        thief = wait_until("the port is free", lambda: _bound(8080))
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    with thief:
+        wait_until("there is another supervisor", lambda: town.engine.pid("supervisor") not in (0, supervisor))
+        told = [notice for notice in town.engine.status()["notices"] if notice.startswith("container")]
+        assert [notice.partition(" by pid ")[0] for notice in told] == ["container kept-web-1: 0.0.0.0:8080 is held"]
+        assert town.lab.ask(town.lab.outside, HOST_ADDRESS, 8080).split()[0] == town.name("kept-web-1")
+    assert {name: town.inspect(name)["NetworkSettings"]["Ports"] for name in before} == before
+    assert [number for number in numbers if not _is_held(number)] == [8080]
+
+
+def _bound(port: int) -> socket.socket | None:
+    thief = socket.socket()
+    try:
+        thief.bind(("0.0.0.0", port))
+    except OSError:
+        thief.close()
+        return None
+    return thief
+
+
+def test_nothing_is_left_in_the_hosts_network_when_the_engine_stops(town: Town) -> None:
+    town.engine.stop()
+    # The kernel removes the interfaces of a dead namespace in the background.
+    wait_until("only the host's interfaces are there", lambda: _interfaces(town) == ["lo", "uplink"])
+    assert {address.address for address in rtnetlink.addresses(town.lab.netlink)} == {"127.0.0.1", HOST_ADDRESS}
+    with nftables.open_nftables() as netlink:
+        assert nftables.tables(netlink) == []
+
+
+def _interfaces(town: Town) -> list[str]:
+    return [link.name for link in rtnetlink.links(town.lab.netlink)]
