@@ -204,6 +204,13 @@ def _external(node: Node, context: Context, _path: Path) -> Node:
     return with_entries(node, entries)
 
 
+def _ulimit(node: Node, _: Context, __: Path) -> Node:
+    """A limit of 0 is both limits, as Compose shows it."""
+    if isinstance(node, Scalar) and node.value == 0 and not isinstance(node.value, bool):
+        return Mapping({"soft": node, "hard": node}, {"soft": node.mark, "hard": node.mark}, node.mark, node.tag)
+    return node
+
+
 def _pull_policy(node: Node, _: Context, __: Path) -> Node:
     return Scalar("missing", node.mark, node.tag) if text_of(node) == "if_not_present" else node
 
@@ -237,6 +244,7 @@ _RESERVATIONS = entries_of({"cpus": number, "memory": size, "devices": items_of(
 _BUILD: dict[str, Transform] = {
     "context": _context_path,
     "args": key_values,
+    "ulimits": values_of(_ulimit),
     "ssh": lambda node, context, path: values_of(file_path)(key_values(node, context, path), context, path),
     "labels": key_texts,
     "additional_contexts": lambda node, context, path: values_of(build_context)(
@@ -318,6 +326,7 @@ _SERVICE: dict[str, Transform] = {
     "storage_opt": values_of(as_text),
     "sysctls": key_texts,
     "tmpfs": text_list,
+    "ulimits": values_of(_ulimit),
     "volumes": volumes,
     "volumes_from": unique,
 }

@@ -18,22 +18,34 @@ def check_running(tree: dict[str, Json], places: Places, problems: Problems) -> 
         service = as_dict(entry)
         path: Path = ("services", name)
         _healthy(services, service, path, places, problems)
-        for at, text in enumerate(texts(service.get("expose"))):
-            if not _is_exposable(text):
-                why = f"must be a port or range, such as `80` or `80-90/udp`, not `{text}`"
-                _complain((*path, "expose", at), why, places, problems)
-        if "" in as_dict(service.get("environment")):
-            _complain((*path, "environment"), "has a variable without a name", places, problems)
-        for network, attachment in as_dict(service.get("networks")).items():
-            for key in ("ipv4_address", "ipv6_address"):
-                text = as_text(as_dict(attachment).get(key))
-                if text and not _is_address(text):
-                    why = f"must be an IP address, not `{text}`"
-                    _complain((*path, "networks", network, key), why, places, problems)
-        for at, item in enumerate(as_list(service.get("volumes"))):
-            if not as_text(as_dict(item).get("target")):
-                why = "needs the key `target`: the path inside the container"
-                _complain((*path, "volumes", at), why, places, problems)
+        _values(service, path, places, problems)
+        _addresses(service, path, places, problems)
+    for kind in ("networks", "volumes"):
+        for key, resource in as_dict(tree.get(kind)).items():
+            if not as_text(as_dict(resource).get("name")):
+                _complain((kind, key, "name"), "must not be empty", places, problems)
+
+
+def _values(service: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:
+    for at, text in enumerate(texts(service.get("expose"))):
+        if not _is_exposable(text):
+            why = f"must be a port or range, such as `80` or `80-90/udp`, not `{text}`"
+            _complain((*path, "expose", at), why, places, problems)
+    if "" in as_dict(service.get("environment")):
+        _complain((*path, "environment"), "has a variable without a name", places, problems)
+    for at, item in enumerate(as_list(service.get("volumes"))):
+        if not as_text(as_dict(item).get("target")):
+            why = "needs the key `target`: the path inside the container"
+            _complain((*path, "volumes", at), why, places, problems)
+
+
+def _addresses(service: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:
+    for network, attachment in as_dict(service.get("networks")).items():
+        for key in ("ipv4_address", "ipv6_address"):
+            text = as_text(as_dict(attachment).get(key))
+            if text and not _is_address(text):
+                why = f"must be an IP address, not `{text}`"
+                _complain((*path, "networks", network, key), why, places, problems)
 
 
 def _healthy(

@@ -27,12 +27,19 @@ _EMPTY_SAYS_NOTHING = {
     "extra_hosts",
     "labels",
     "options",
+    "placement",
+    "resources",
     "storage_opt",
     "sysctls",
     "ulimits",
 }
-"""Mappings of the user's own keys: an empty one is as good as none."""
+"""Mappings of which an empty one is as good as none."""
+_EMPTY_TEXT_SAYS_NOTHING = {"driver", "endpoint_mode", "gateway", "ip_range", "mode", "name", "subnet"}
 _OFF_SAYS_NOTHING = {"attachable", "disable", "external", "internal", "no_cache", "privileged", "pull"}
+_ZERO_SAYS_NOTHING = {
+    *("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus"),
+    *("mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "oom_score_adj", "pids_limit", "shm_size"),
+}
 _RESOURCES = ("networks", "volumes", "secrets", "configs")
 
 
@@ -108,8 +115,16 @@ def _service(service: Node, base_dir: str) -> Node:
     if not isinstance(service, Mapping):
         return service
     service = _with_hooks(_without_empty(service))
-    service = _with_ports(_with_dependencies(_with_networks(_without_defaults(service))))
-    return _with_build(_with_secret_targets(service), base_dir)
+    service = _with_ports(_with_dependencies(_without_defaults(_with_networks(service))))
+    return _with_build(_with_secret_targets(_with_replicas(service)), base_dir)
+
+
+def _with_replicas(service: Mapping) -> Mapping:
+    """``scale`` is said in ``deploy`` too, where there is one."""
+    deploy, scale = child_mapping(service, "deploy"), service.entries.get("scale")
+    if deploy is None or scale is None or "replicas" in deploy.entries:
+        return service
+    return with_entry(service, "deploy", with_entry(deploy, "replicas", scale))
 
 
 def _job(key: str, node: Node, base_dir: str) -> Node:
@@ -127,12 +142,16 @@ def _with_hooks(service: Mapping) -> Mapping:
 
 
 def _without_empty(node: Mapping) -> Mapping:
-    """Leave out empty lists, empty mappings of the user's own keys, and switches that are off, at any depth."""
+    """Leave out empty lists, mappings whose being empty says nothing, and switches that are off, at any depth."""
     entries: dict[str, Node] = {}
     for key, entry in node.entries.items():
         is_list = isinstance(entry, Sequence) and not entry.items and key not in ("command", "entrypoint")
         is_mapping = isinstance(entry, Mapping) and not entry.entries and key in _EMPTY_SAYS_NOTHING
-        is_off = isinstance(entry, Scalar) and entry.value is False and key in _OFF_SAYS_NOTHING
+        is_off = isinstance(entry, Scalar) and (
+            (entry.value is False and key in _OFF_SAYS_NOTHING)
+            or (entry.value == "" and key in _EMPTY_TEXT_SAYS_NOTHING)
+            or (entry.value == 0 and key in ("cpus", "pids"))
+        )
         if key.startswith("x-"):
             entries[key] = entry
         elif not is_list and not is_mapping and not is_off:
@@ -141,7 +160,7 @@ def _without_empty(node: Mapping) -> Mapping:
 
 
 def _without_defaults(service: Mapping) -> Mapping:
-    """Leave out what says nothing: empty text, switches that are off, ``deploy:`` without a value."""
+    """Leave out what says nothing: empty text, zeroes, switches that are off, ``deploy:`` without a value."""
     empty = {
         key
         for key, node in service.entries.items()
@@ -149,7 +168,8 @@ def _without_defaults(service: Mapping) -> Mapping:
         and (
             node.value == ""
             or (node.value is False and key not in _TRISTATE)
-            or (node.value is None and key in ("deploy", "develop"))
+            or (node.value in (0, "0") and key in _ZERO_SAYS_NOTHING)
+            or (node.value is None and key in ("command", "deploy", "develop", "entrypoint"))
         )
     }
     return without(service, empty)
@@ -237,8 +257,9 @@ def _name_resources(root: Mapping, kind: str, name: str) -> Mapping:
     entries: dict[str, Node] = {}
     for key, node in resources.entries.items():
         resource = node if isinstance(node, Mapping) else mapping({}, node.mark)
+        is_named = "name" in resource.entries
         resource = _without_empty(resource)
-        if "name" not in resource.entries:
+        if not is_named:
             real = key if _is_external(resource) else f"{name}_{key}"
             resource = with_entry(resource, "name", Scalar(real, resources.keys[key]))
         entries[key] = resource

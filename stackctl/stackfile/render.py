@@ -107,6 +107,12 @@ def _service_for_json(service: dict[str, Json]) -> Json:
             key: [_capitalised(item) for item in value] if isinstance(value, list) else value
             for key, value in as_dict(found["blkio_config"]).items()
         }
+    if "ulimits" in found:
+        limits = as_dict(found["ulimits"]).items()
+        found["ulimits"] = {
+            name: {key: end for key, end in limit.items() if end != 0} if isinstance(limit, dict) else limit
+            for name, limit in limits
+        }
     if "develop" in found:
         rules = as_list(as_dict(found["develop"]).get("watch"))
         shown: list[Json] = [{"exec": {"command": None}, **as_dict(rule)} for rule in rules]
