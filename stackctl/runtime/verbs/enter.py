@@ -57,8 +57,10 @@ def enter(world: World, container: Container, request: EnterRequest, on_start: O
     with ExitStack() as undo:
         report = spawn.Report.open()
         undo.callback(report.close)
-        entered = _born(world, container, request, report)
-        report.close_child_ends()
+        try:
+            entered = _born(world, container, request, report)
+        finally:
+            report.close_child_ends()
         undo.pop_all()
     state = _Starting(world, container, request, report, entered, on_start, on_exit)
     state.look = spawn.when_started(world.loop, report, state.started)
