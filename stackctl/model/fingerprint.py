@@ -6,6 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType
+from typing import Final
+
+_ATOMS: Final = frozenset({str, int, float, bool, NoneType})
 
 
 def fingerprint(value: object, *, leave_out: frozenset[str] = frozenset()) -> str:
@@ -19,14 +24,26 @@ def fingerprint(value: object, *, leave_out: frozenset[str] = frozenset()) -> st
 
 
 def _plain(value: object, leave_out: frozenset[str] = frozenset()) -> object:
-    if is_dataclass(value):
-        parts: dict[str, object] = {"": type(value).__name__}
-        for item in fields(value):
-            if item.compare and item.name not in leave_out:
-                parts[item.name] = _plain(getattr(value, item.name))
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is tuple or kind is list:
+        return [_plain(item) for item in value]  # type: ignore[attr-defined]  # told by its type
+    names = _compared_fields(kind)  # type: ignore[arg-type]  # mypy asks the instances whether the class has a hash
+    if names is not None:
+        parts: dict[str, object] = {"": kind.__name__}
+        for name in names:
+            if name not in leave_out:
+                parts[name] = _plain(getattr(value, name))
         return parts
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return value
+
+
+@cache
+def _compared_fields(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a dataclass's compared fields, None for another type."""
+    return tuple(item.name for item in fields(kind) if item.compare) if is_dataclass(kind) else None

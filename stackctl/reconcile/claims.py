@@ -26,9 +26,9 @@ class Holders:
                 self._addresses[address.network, address.ipv4] = container
 
     def in_the_way_of(self, wanted: ContainerSpec) -> list[ObservedContainer]:
-        """Return the containers without whose stop one made as ``wanted`` cannot run."""
-        found = {container.id: container for container in (*self._by_port(wanted), *self._by_address(wanted))}
-        return list(found.values())
+        """Return the containers without whose stop one made as ``wanted`` cannot run, by name."""
+        found = {container.name: container for container in (*self._by_port(wanted), *self._by_address(wanted))}
+        return [found[name] for name in sorted(found)]
 
     def _by_port(self, wanted: ContainerSpec) -> Iterator[ObservedContainer]:
         for port in wanted.ports:

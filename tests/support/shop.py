@@ -8,6 +8,7 @@ from typing import Any
 
 from stackctl.engines.memory import MemoryEngine
 from stackctl.engines.memory_world import Behaviour
+from stackctl.engines.observing import is_oneoff
 from stackctl.labels import SERVICE
 from stackctl.model.container import ContainerSpec
 from stackctl.model.image import ImageConfig, ResolvedImage
@@ -59,10 +60,11 @@ class Shop:
     ) -> None:
         self.behaviours = dict(behaviours or {})
         self.images = dict(images or {})
-        self.engine = MemoryEngine({}, behaviour_of=self._behaviour)
+        self.engine = MemoryEngine({"img:1": image("img:1")}, behaviour_of=self._behaviour)
 
     def _behaviour(self, spec: ContainerSpec) -> Behaviour:
-        return self.behaviours.get(dict(spec.labels).get(SERVICE, ""), Behaviour())
+        marks = dict(spec.labels)
+        return Behaviour() if is_oneoff(marks) else self.behaviours.get(marks.get(SERVICE, ""), Behaviour())
 
     def loaded(self, text: str, **options: Any) -> Loaded:
         """Load a stack file; its name is put before its text."""
@@ -139,6 +141,10 @@ class Shop:
     def containers(self) -> dict[str, ObservedContainer]:
         """Return the stack's containers by name, without the stack's own."""
         return {container.name.removeprefix(f"{NAME}-"): container for container in self.look().containers}
+
+    def containers_by_name(self) -> dict[str, ObservedContainer]:
+        """Return the stack's containers by their full names."""
+        return {container.name: container for container in self.look().containers}
 
     def states(self) -> dict[str, str]:
         """Return the state of each container."""
