@@ -58,4 +58,5 @@ def _status_text(found: Mapping[str, Any]) -> str:
         "processes": ", ".join(f"{name} {pid}" for name, pid in pids.items()),
         "containers": f"{containers.get('running', 0)} running, {containers.get('total', 0)} in all",
     }
-    return "".join(f"{name + ':':<12}{value}\n" for name, value in rows.items())
+    notices = "".join(f"{'notice:':<12}{notice}\n" for notice in found.get("notices") or ())
+    return "".join(f"{name + ':':<12}{value}\n" for name, value in rows.items()) + notices

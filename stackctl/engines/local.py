@@ -97,6 +97,11 @@ class LocalEngine:
         volumes = _volumes(answer, containers)
         return observed(stack, names, containers, networks, volumes)
 
+    def notices(self) -> list[str]:
+        """Return what was found or done on this machine that its owner should know."""
+        found: list[str] = self._supervisor.call("status")["notices"]
+        return found
+
     def stamp(self, stack: str) -> str:
         """Return a text that is true of ``stack`` until something of it changes, "" if there is none."""
         try:

@@ -27,6 +27,7 @@ from stackctl.errors import (
 from stackctl.model.container import ContainerSpec, ContentMount
 from stackctl.model.image import ResolvedImage
 from stackctl.model.stack import Service, Stack
+from stackctl.reconcile.action import CreateNetwork
 from stackctl.reconcile.apply import Outcome, Report, apply
 from stackctl.reconcile.desired import Desired, desired, image_requests, resource_names
 from stackctl.reconcile.engine import ImageRequest, ResourceNames
@@ -83,6 +84,7 @@ class Stacks:
                 _tell_plan(emit, plan, warnings)
                 report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
                 self._drop_unused_contents()
+                self._tell_notices(emit, plan)
                 if request.verb == "up" and report.is_ok and not plan.is_empty:
                     stamp = self._engine.stamp(project)
                     plan, _ = self.plan(project, request)
@@ -103,6 +105,13 @@ class Stacks:
                 _raise_failures(report, cancelled.is_set())
                 created = self._engine.create(self._oneoff(wanted, wanted_run))
             emit({"event": "end", "ok": True, "error": None, "container": created})
+
+    def _tell_notices(self, emit: Emit, plan: Plan) -> None:
+        """Say what the host's owner should know about its network, when a plan has made one."""
+        if any(isinstance(step.action, CreateNetwork) for step in plan.steps):
+            for notice in self._engine.notices():
+                warning = Diagnostic(severity="warning", code="host", summary="About this machine", detail=notice)
+                emit({"event": "warning", "diagnostic": codec.encode(warning)})
 
     def cancel(self, apply_id: str) -> None:
         """Start no further step of an apply under way. Raises NotFound."""

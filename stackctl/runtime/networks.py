@@ -19,6 +19,7 @@ from stackctl.runtime.network.addresses import parse_mac
 from stackctl.runtime.network.bridges import BridgeInfo
 from stackctl.runtime.network.dns_server import DnsServer
 from stackctl.runtime.network.firewall import Firewall
+from stackctl.runtime.network.firewall_watch import FirewallWatch
 from stackctl.runtime.network.ipam import AddressPool, Taken, plan_addressing
 from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
@@ -43,6 +44,7 @@ class Networks:
         self._networks = {network.spec.name: network for network in self._store.read_all()}
         self._members: dict[str, Container] = {}
         self._notices: list[str] = []
+        self._watch = FirewallWatch(loop, paths.engine_id)
 
     # -- networks ---------------------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Networks:
 
     def notices(self) -> list[str]:
         """Return what was done to the host that its owner should know."""
-        return list(self._notices)
+        return [*self._notices, *self._watch.notices()]
 
     def _taken(self) -> tuple[Taken, ...]:
         ours = tuple(
@@ -117,6 +119,7 @@ class Networks:
 
     def _ensure_bridge(self, network: Network) -> BridgeInfo:
         if network.bridge is None:
+            self._watch.begin()
             network.bridge = bridges.create_bridge(
                 self._paths.engine_id,
                 network.id,
@@ -243,6 +246,7 @@ class Networks:
 
     def close_down(self) -> None:
         """Take everything out of the kernel; the records stay, and the next start makes it anew."""
+        self._watch.end()
         self._firewall.remove()
         for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink):
             bridges.remove_bridge(link.name, netlink=self._netlink)

@@ -30,6 +30,7 @@ NLM_F_CREATE: Final = 0x400
 NLM_F_APPEND: Final = 0x800
 
 _SOL_NETLINK: Final = 270
+_NETLINK_ADD_MEMBERSHIP: Final = 1
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
 _SO_SNDBUFFORCE: Final = 32
@@ -153,6 +154,27 @@ class Netlink:
     def close(self) -> None:
         """Close the socket; harmless a second time."""
         self._socket.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, to be watched for messages of a group."""
+        return self._socket.fileno()
+
+    def join(self, group: int) -> None:
+        """Receive what the kernel tells a group, from now on; such a socket is good for nothing else."""
+        # Bound first: a socket that has no number yet has that of the kernel, which is not told its own news.
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def discard(self) -> None:
+        """Drop all that has come. It only matters that something did; some may have been lost as well."""
+        while True:
+            try:
+                self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as failure:
+                if failure.errno != errno.ENOBUFS:
+                    raise
 
     def transact(self, messages: Sequence[Message]) -> list[Reply]:
         """Send ``messages`` in one datagram and return what was answered besides acknowledgements.

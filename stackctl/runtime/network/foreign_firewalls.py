@@ -11,7 +11,7 @@ from typing import Final
 
 from stackctl.runtime.kernel import nft_expressions as x
 from stackctl.runtime.kernel.netlink import Netlink
-from stackctl.runtime.kernel.nftables import FAMILY_INET, FORWARD, Batch, chains, rules, tables
+from stackctl.runtime.kernel.nftables import FAMILY_INET, FAMILY_IP, FORWARD, Batch, chains, rules, tables
 
 _FILTER: Final = "filter"
 _DOCKER_USER: Final = "DOCKER-USER"
@@ -20,7 +20,7 @@ _DROP: Final = 0
 _UFW: Final = "ufw is active and may drop container traffic; allow it with: ufw route allow in on BRIDGE"
 _FIREWALLD: Final = "firewalld is active and may drop container traffic; put the bridges into a trusted zone"
 _LEGACY: Final = "iptables-legacy rules are active; a FORWARD policy of DROP there stops container traffic"
-_POLICY: Final = "the iptables chain FORWARD drops by default, which stops container traffic"
+_POLICY: Final = "the chain {} of the nftables table {} drops by default, which stops container traffic"
 
 
 def has_docker_user(netlink: Netlink) -> bool:
@@ -69,8 +69,8 @@ def notices(netlink: Netlink, *, ufw_configuration: str = "/etc/ufw/ufw.conf") -
         found.append(_FIREWALLD)
     if _legacy_iptables():
         found.append(_LEGACY)
-    if _drops_forwarded(netlink) and not has_docker_user(netlink) and not found:
-        found.append(_POLICY)
+    if not found and not has_docker_user(netlink):
+        found += _dropping(netlink)
     return tuple(found)
 
 
@@ -78,8 +78,14 @@ def _tag(engine_id: str) -> str:
     return f"stackctl {engine_id}"
 
 
-def _drops_forwarded(netlink: Netlink) -> bool:
-    return any(c.hook == FORWARD and c.policy == _DROP for c in chains(netlink, _FILTER))
+def _dropping(netlink: Netlink) -> list[str]:
+    return [
+        _POLICY.format(chain.name, table)
+        for family in (FAMILY_IP, FAMILY_INET)
+        for table in tables(netlink, family)
+        for chain in chains(netlink, table, family)
+        if chain.hook == FORWARD and chain.policy == _DROP
+    ]
 
 
 def _is_ufw_enabled(path: str) -> bool:
