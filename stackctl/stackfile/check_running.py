@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
 from stackctl.model.path import Path
 from stackctl.stackfile.node import Json
@@ -20,6 +21,8 @@ def check_running(tree: dict[str, Json], places: Places, problems: Problems) -> 
         _healthy(services, service, path, places, problems)
         _values(service, path, places, problems)
         _addresses(service, path, places, problems)
+        for where in _nuls(service, path):
+            _complain(where, "holds a NUL character, which no program can be given", places, problems)
     for kind in ("networks", "volumes"):
         for key, resource in as_dict(tree.get(kind)).items():
             if not as_text(as_dict(resource).get("name")):
@@ -37,6 +40,19 @@ def _values(service: dict[str, Json], path: Path, places: Places, problems: Prob
         if not as_text(as_dict(item).get("target")):
             why = "needs the key `target`: the path inside the container"
             _complain((*path, "volumes", at), why, places, problems)
+
+
+def _nuls(value: Json, path: Path) -> Iterator[Path]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield path
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _nuls(item, (*path, at))
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            if not key.startswith("x-"):
+                yield from _nuls(entry, (*path, key))
 
 
 def _addresses(service: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:
