@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import sys
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stackctl.errors import StackctlError
-from stackctl.model.image import DEFAULT_REGISTRY
+from stackctl.model.image import DEFAULT_REGISTRY, HOST_IMAGE, parse_image_ref
 from stackctl.model.registry import Credentials
+
+if TYPE_CHECKING:
+    from stackctl.cli.settings import Settings
 
 HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_NAMES: Final = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
@@ -111,6 +114,8 @@ class Logins:
 
     def _run(self, helper: str, verb: str, text: str) -> str | None:
         """Return what a helper answers, None when it knows no login."""
+        import subprocess  # 5 ms: only for helpers
+
         program = f"docker-credential-{helper}"
         if os.path.basename(program) != program:
             raise CredentialError(f"{self.path} names a credential helper that cannot be: {helper!r}")
@@ -137,6 +142,28 @@ class Logins:
         if any(words in said for words in _NOT_FOUND):
             return None
         raise CredentialError(f"{program} {verb} failed: {said[:300] or done.returncode}")
+
+
+def logins(settings: Settings, images: Iterable[str]) -> dict[str, Credentials]:
+    """Return the logins to the registries of images; one that cannot be read is told of, and left out."""
+    found: dict[str, Credentials] = {}
+    own = Logins(settings.environment)
+    for registry in dict.fromkeys(filter(None, map(_registry_of_image, images))):
+        try:
+            login = own.find(registry)
+        except CredentialError as error:
+            print(f"warning[{error.code}]: {error.message}", file=sys.stderr)
+            continue
+        if not login.is_anonymous:
+            found[registry] = login
+    return found
+
+
+def _registry_of_image(image: str) -> str:
+    try:
+        return parse_image_ref(image).registry if image != HOST_IMAGE else ""
+    except ValueError:
+        return ""  # the engine says what is wrong with it
 
 
 def key_of(registry: str) -> str:

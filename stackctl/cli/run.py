@@ -14,7 +14,7 @@ from stackctl.cli.connect import start_engine
 from stackctl.cli.exec import PASSED_ON, choose_tty, variables
 from stackctl.cli.failure import Failure, as_shells_exit
 from stackctl.cli.options import reject_pairs, unsupported
-from stackctl.cli.requests import stack_request
+from stackctl.cli.requests import logins_for, stack_request
 from stackctl.cli.screen import open_screen
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.signals import ENDING, handled
@@ -129,6 +129,7 @@ def _request(settings: Settings, document: AnyStack, service: str, given: dict[s
         document,
         services=(service,),
         no_deps=given["no_deps"],
+        credentials=logins_for(settings, document),
         remove_orphans=given["remove_orphans"] or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
     )
     for label in given["labels"]:

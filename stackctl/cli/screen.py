@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from stackctl.cli.render.course import Course, Update
 from stackctl.cli.render.plan import plan_lines
+from stackctl.cli.render.pull_course import Pulls
 from stackctl.cli.render.views import JsonView, PlainView, QuietView, View, Write
 from stackctl.cli.settings import Settings
 from stackctl.cli.warnings import tell
@@ -29,6 +30,7 @@ class Screen:
         self._has_colour = has_colour
         self._view = view
         self._course = Course()
+        self._pulls = Pulls()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="screen", daemon=True)
@@ -52,6 +54,9 @@ class Screen:
                     updates = list(self._course.follow(event))
                 for update in updates:
                     self.show(update)
+            case "pull":
+                if not self._settings.is_pull_quiet:
+                    self._pulls.take(event, self.show_progress)
             case "waiting":
                 self.note(f"waiting: {event.get('detail')}")
             case "warning":

@@ -51,6 +51,7 @@ class Settings:
     progress: Progress = "auto"
     ansi: Ansi = "auto"
     has_all_resources: bool = False
+    is_pull_quiet: bool = False
     environment: Mapping[str, str]
     cwd: str
     arguments: tuple[str, ...] = ()

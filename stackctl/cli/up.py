@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,8 +45,8 @@ _PAIRS = (
 @click.option("--abort-on-container-exit", is_flag=True, help="Stop all once one ends.")
 @click.option("--exit-code-from", default="", metavar="SERVICE", help="Exit as this service does; implies the above.")
 @unsupported("--build")
-@unsupported("--pull", takes_value=True)
-@unsupported("--quiet-pull")
+@click.option("--pull", type=click.Choice(("always", "missing", "never")), default=None, help="When to pull images.")
+@click.option("--quiet-pull", is_flag=True, help="Do not show how far pulls are.")
 @unsupported("--quiet-build")
 @unsupported("--always-recreate-deps")
 @unsupported("-V", "--renew-anon-volumes")
@@ -64,7 +65,7 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
     What has not changed is left alone. Without --detach the logs are shown until the containers end; Ctrl-C
     stops them.
     """
-    settings = current_settings()
+    settings = replace(current_settings(), is_pull_quiet=given["quiet_pull"])
     code_from, aborts = given["exit_code_from"], given["abort_on_container_exit"]
     options = {"--detach": detach, "--wait": wait, "--abort-on-container-exit": aborts}
     reject_pairs({**options, "--exit-code-from": code_from, "--no-start": given["no_start"]}, _PAIRS)
@@ -79,6 +80,7 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
         wait=wait,
         wait_timeout_s=wait_timeout,
         timeout_s=given["timeout"],
+        pull=given["pull"] or "",
     )
     engine = start_engine(settings)
     if detach or wait or given["no_start"]:

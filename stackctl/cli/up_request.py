@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stackctl.cli.options import reject_pairs
-from stackctl.cli.requests import stack_request
+from stackctl.cli.requests import logins_for, stack_request
 from stackctl.cli.settings import Settings
 from stackctl.cli.targets import no_such_service
 from stackctl.errors import UsageError
@@ -64,6 +64,7 @@ def up_request(settings: Settings, document: AnyStack, choices: Choices, **optio
         remove_orphans=choices.remove_orphans or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
         no_deps=choices.no_deps,
         scale=parse_scales(choices.scales, known),
+        credentials=logins_for(settings, document),
         **options,
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackctl import labels
+from stackctl.engines.local_registries import LocalRegistries, TellPull
 from stackctl.engines.observing import (
     changed,
     container_key,
@@ -33,6 +35,7 @@ from stackctl.model.observed import (
     ObservedPort,
     ObservedVolume,
 )
+from stackctl.model.registry import Credentials
 from stackctl.model.volume import VolumeSpec
 from stackctl.reconcile.action import (
     Action,
@@ -41,6 +44,7 @@ from stackctl.reconcile.action import (
     CreateNetwork,
     CreateVolume,
     KillContainer,
+    PullImage,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -74,17 +78,24 @@ class LocalEngine:
         self._paths = paths
         self._supervisor = supervisor
         self._images = images
+        self._registries = LocalRegistries(images)
         self._specs: dict[tuple[str, int], ContainerSpec] = {}
+
+    def for_caller(self, credentials: Mapping[str, Credentials], tell: TellPull) -> LocalEngine:
+        """Return the same engine as it is for one caller: registries know who asks, and pulls are told of."""
+        own = copy.copy(self)
+        own._registries = LocalRegistries(self._images, credentials, tell)
+        return own
 
     def traits(self) -> Traits:
         """Limits and restart policy change live; containers can be renamed."""
         return Traits()
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
-        """Find images in the local store."""
+        """Find images in the local store, or where their policy says so in their registries."""
         found = {}
         for request in requests:
-            image = self._images.resolve(request.reference, request.platform)
+            image = self._registries.resolve(request)
             if image is not None:
                 found[request] = image
         return found
@@ -133,6 +144,8 @@ class LocalEngine:
     def perform(self, action: Action, cancelled: CancelCheck) -> str:
         """See ``reconcile.engine.Engine.perform``."""
         match action:
+            case PullImage():
+                self._registries.perform(action, cancelled)
             case CreateNetwork(spec):
                 self._supervisor.call("create-network", spec=codec.encode(spec))
             case RemoveNetwork(name, expect_id):

@@ -1,19 +1,69 @@
-"""Registries as the built-in engine reaches them, in the words of Docker's clients."""
+"""Registries as the built-in engine reaches them: for plans, for their steps, and for Docker's clients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from stackctl.errors import Conflict
 from stackctl.images.store import ImageStore
-from stackctl.model.image import DEFAULT_REGISTRY
-from stackctl.model.registry import Credentials, TellProgress
+from stackctl.model.image import DEFAULT_REGISTRY, HOST_IMAGE, ResolvedImage, parse_image_ref
+from stackctl.model.registry import ANONYMOUS, Credentials, PullProgress, TellProgress
+from stackctl.reconcile.action import PullImage
+from stackctl.reconcile.engine import CancelCheck, ImageRequest
+
+if TYPE_CHECKING:
+    from stackctl.images.registry.access import Access
+
+TellPull: TypeAlias = Callable[[str, PullProgress], None]
+"""Hears of the pull of an image, called by its reference; from any thread."""
+
+_NOBODY: Final[Mapping[str, Credentials]] = MappingProxyType({})
+_LOOKS: Final = 3
+
+
+def _silence(_: str, __: PullProgress) -> None:
+    return
 
 
 class LocalRegistries:
-    """Pulls into the engine's own store. Errors are those of ``ImageStore``."""
+    """Finds and pulls images into the engine's own store, as who ``credentials`` say, by registry.
 
-    def __init__(self, store: ImageStore) -> None:
+    Errors are those of ``ImageStore``.
+    """
+
+    def __init__(
+        self, store: ImageStore, credentials: Mapping[str, Credentials] = _NOBODY, tell: TellPull = _silence
+    ) -> None:
         self._store = store
+        self._credentials = credentials
+        self._tell = tell
+
+    def resolve(self, request: ImageRequest) -> ResolvedImage | None:
+        """Find an image as its policy says; None when it is neither here nor to be looked for elsewhere."""
+        here = self._store.resolve(request.reference, request.platform)
+        is_local = request.policy == "never" or request.reference in (HOST_IMAGE, f"{HOST_IMAGE}:latest")
+        if is_local or (here is not None and request.policy == "missing"):
+            return here
+        from stackctl.images.registry.patience import Patience  # with what it imports 60 ms: only for registries
+
+        # Somebody waits for the plan.
+        access = self._access(request.reference, patience=Patience(attempts=_LOOKS))
+        return self._store.find_remote(request.reference, request.platform, access)
+
+    def perform(self, action: PullImage, cancelled: CancelCheck) -> None:
+        """Pull what a plan found. Raises Conflict when the registry has something else there now."""
+        access = self._access(
+            action.reference, tell=lambda progress: self._tell(action.reference, progress), cancelled=cancelled
+        )
+        pulled = self._store.pull(action.reference, action.platform, access, digest=action.digest)
+        if pulled.id != action.image_id:
+            raise Conflict(
+                f"image {action.reference} is no longer the one the plan was made for",
+                code="image-changed",
+                hint="run the command again",
+            )
 
     def pull(
         self,
@@ -24,15 +74,21 @@ class LocalRegistries:
         cancelled: Callable[[], bool],
     ) -> list[str]:
         """Pull an image; return what Docker says at the end of it."""
-        from stackctl.images.registry.access import Access  # 60 ms, http and ssl: only for pulls
-
-        access = Access(credentials=credentials, tell=tell, cancelled=cancelled)
+        access = self._access(reference, credentials=credentials, tell=tell, cancelled=cancelled)
         pulled = self._store.pull(reference, platform, access)
         news = "Downloaded newer image for" if pulled.is_new else "Image is up to date for"
         return [f"Digest: {pulled.digest}", f"Status: {news} {reference}"]
 
     def log_in(self, registry: str, credentials: Credentials) -> None:
         """Return when the registry, "" for Docker Hub, takes the credentials. Raises ImageError."""
+        self._store.check_login(registry or DEFAULT_REGISTRY, self._access("", credentials=credentials))
+
+    def _access(self, reference: str, **options: object) -> Access:
         from stackctl.images.registry.access import Access  # as above
 
-        self._store.check_login(registry or DEFAULT_REGISTRY, Access(credentials=credentials))
+        try:
+            registry = parse_image_ref(reference).registry
+        except ValueError:
+            registry = ""  # the store says what is wrong with it
+        settings = {"credentials": self._credentials.get(registry, ANONYMOUS), **options}
+        return Access(**settings)  # type: ignore[arg-type]  # the fields of Access, as the callers above name them

@@ -35,6 +35,7 @@ from stackctl.reconcile.action import (
     CreateNetwork,
     CreateVolume,
     KillContainer,
+    PullImage,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -70,7 +71,8 @@ def _no_fault(_action: Action) -> Fault | None:
 class MemoryEngine:
     """An engine without a machine. Any thread may call any method.
 
-    ``images`` are by reference. ``behaviour_of`` says what a container's process does. ``fault_of`` may be
+    ``images`` are by reference, ``remote_images`` what registries have. ``behaviour_of`` says what a container's
+    process does. ``fault_of`` may be
     replaced at any time, and is asked before each action.
     """
 
@@ -78,11 +80,13 @@ class MemoryEngine:
         self,
         images: Mapping[str, ResolvedImage],
         *,
+        remote_images: Mapping[str, ResolvedImage] | None = None,
         behaviour_of: BehaviourOf = lambda _: Behaviour(),
         traits: Traits | None = None,
         now_ns: int = TICK_NS,
     ) -> None:
         self.images = dict(images)
+        self.remote_images = dict(remote_images or {})
         self.fault_of: Callable[[Action], Fault | None] = _no_fault
         self.performed: list[Action] = []
         self._traits = traits or Traits()
@@ -95,7 +99,14 @@ class MemoryEngine:
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
         """Find images by their reference, as written."""
-        return {request: self.images[request.reference] for request in requests if request.reference in self.images}
+        found = {}
+        for request in requests:
+            here, there = self.images.get(request.reference), self.remote_images.get(request.reference)
+            is_asked = request.policy == "always" or (request.policy == "missing" and here is None)
+            image = there if is_asked and there is not None else here
+            if image is not None:
+                found[request] = replace(image, remote_digest="") if here is not None and here.id == image.id else image
+        return found
 
     def snapshot(self, stack: str, names: ResourceNames) -> Observed:
         """Return what there is of ``stack`` or under one of ``names``."""
@@ -154,6 +165,8 @@ class MemoryEngine:
     def _perform(self, action: Action) -> None:
         world = self._world
         match action:
+            case PullImage(reference, _, image_id, _):
+                self._pull(reference, image_id)
             case CreateNetwork(spec):
                 world.create_network(spec)
             case RemoveNetwork(name, expect_id):
@@ -168,6 +181,13 @@ class MemoryEngine:
                 world.create(container)
             case _:
                 self._perform_on_container(action)
+
+    def _pull(self, reference: str, image_id: str) -> None:
+        known = (*self.images.values(), *self.remote_images.values())
+        found = next((image for image in known if image.id == image_id), None)
+        if found is None:
+            raise NotFound(f"{reference} is not in the registry", code="image-not-found")
+        self.images[reference] = replace(found, remote_digest="")
 
     def _perform_on_container(self, action: Action) -> None:
         world = self._world

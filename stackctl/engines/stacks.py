@@ -13,23 +13,23 @@ from stackctl import __version__
 from stackctl.diagnostics import Diagnostic
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
+from stackctl.engines.resolving import resolve_images
 from stackctl.engines.run_options import run_argv, short_forms
 from stackctl.engines.step_errors import located
 from stackctl.errors import (
     ApplyError,
     EngineError,
     NotFound,
-    PlanError,
     StackctlError,
     StackFileError,
     UsageError,
 )
 from stackctl.model.container import ContainerSpec, ContentMount
-from stackctl.model.image import ResolvedImage
+from stackctl.model.registry import PullProgress
 from stackctl.model.stack import Service, Stack
 from stackctl.reconcile.action import CreateNetwork
 from stackctl.reconcile.apply import Outcome, Report, apply
-from stackctl.reconcile.desired import Desired, desired, image_requests, resource_names
+from stackctl.reconcile.desired import Desired, desired, resource_names
 from stackctl.reconcile.engine import ImageRequest, ResourceNames
 from stackctl.reconcile.existing import plan_down, plan_kill, plan_restart, plan_start, plan_stop
 from stackctl.reconcile.oneoff import RunOverrides, oneoff_spec
@@ -66,42 +66,48 @@ class Stacks:
 
     def plan(self, project: str, request: StackRequest) -> tuple[Plan, tuple[Diagnostic, ...]]:
         """Return the plan for what is asked, and warnings about the stack file. Raises StackFileError, PlanError."""
+        return self._plan(project, request, self._engine_for(request))
+
+    def _plan(self, project: str, request: StackRequest, engine: LocalEngine) -> tuple[Plan, tuple[Diagnostic, ...]]:
         if request.verb != "up":
             observed = self._engine.snapshot(project, ResourceNames())
             return _EXISTING[request.verb](observed, policy_of(request)), ()
-        wanted, warnings = self._desired(request)
+        wanted, warnings = self._desired(request, engine)
         observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
         return plan_up(wanted, observed, policy_of(request), self._engine.traits()), warnings
 
     def apply(self, project: str, request: StackRequest, emit: Emit) -> None:
         """Plan and perform, telling ``emit`` all that happens; the last event says how it ended. Never raises."""
+        engine = self._engine_for(request, emit)
         with self._running(emit) as cancelled:
             with self._locked(project, emit):
                 # Order: the stamp before the look, so that whatever changes after it makes the stamp invalid.
                 stamp = self._engine.stamp(project) if request.verb == "up" else ""
-                plan, warnings = self.plan(project, request)
+                plan, warnings = self._plan(project, request, engine)
                 self._contents.store(request.contents)
                 _tell_plan(emit, plan, warnings)
-                report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
+                report = apply(plan, engine, _Teller(emit), cancelled.is_set)
                 self._drop_unused_contents()
                 self._tell_notices(emit, plan)
                 if request.verb == "up" and report.is_ok and not plan.is_empty:
                     stamp = self._engine.stamp(project)
-                    plan, _ = self.plan(project, request)
+                    # What registries have now is the next command's affair.
+                    plan, _ = self._plan(project, replace(request, pull="never"), engine)
             _raise_failures(report, cancelled.is_set())
             emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
 
     def run(self, project: str, wanted_run: RunRequest, emit: Emit) -> None:
         """Bring a service's dependencies up and create a one-off of it; the last event names it. Never raises."""
         request, service = wanted_run.stack, wanted_run.service
+        engine = self._engine_for(request, emit)
         with self._running(emit) as cancelled:
-            wanted, warnings = self._desired(request)
+            wanted, warnings = self._desired(replace(request, services=(service,)), engine)
             needed = _service(wanted.stack, service)
             self._contents.store(request.contents)
             with self._locked(project, emit):
                 plan = self._plan_dependencies(wanted, needed, request)
                 _tell_plan(emit, plan, warnings)
-                report = apply(plan, self._engine, _Teller(emit), cancelled.is_set)
+                report = apply(plan, engine, _Teller(emit), cancelled.is_set)
                 _raise_failures(report, cancelled.is_set())
                 created = self._engine.create(self._oneoff(wanted, wanted_run))
             emit({"event": "end", "ok": True, "error": None, "container": created})
@@ -123,7 +129,7 @@ class Stacks:
     def _oneoff(self, wanted: Desired, run: RunRequest) -> ContainerSpec:
         base = next(c.spec for key, c in wanted.containers.items() if key.name == run.service)
         service = wanted.stack.services[run.service]
-        image = self._engine.resolve((ImageRequest(service.image, service.platform),))
+        image = self._engine.resolve((ImageRequest(service.image, service.platform, "never"),))
         config = next(iter(image.values())).config
         ports, mounts = short_forms(wanted.stack, run.publish, run.volumes)
         overrides = RunOverrides(
@@ -146,7 +152,11 @@ class Stacks:
         observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
         return plan_dependencies(wanted, observed, service.name, policy_of(request), self._engine.traits())
 
-    def _desired(self, request: StackRequest) -> tuple[Desired, tuple[Diagnostic, ...]]:
+    def _engine_for(self, request: StackRequest, emit: Emit = lambda _: None) -> LocalEngine:
+        """Return the engine as the caller may use it: with the caller's logins to registries."""
+        return self._engine.for_caller(request.credentials, lambda image, moment: emit(_pull_json(image, moment)))
+
+    def _desired(self, request: StackRequest, engine: LocalEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
         if request.document is None:
             raise UsageError("a stack file is needed for this")
         stack, diagnostics = decode(document_from_wire(request.document))
@@ -154,19 +164,9 @@ class Stacks:
             errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
             raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
         stack = _scaled(stack, request.scale)
-        images = self._resolve(stack)
+        images = resolve_images(engine, stack, request)
         fingerprints = self._contents.fingerprints(request.contents)
         return desired(stack, images, fingerprints, version=__version__), diagnostics
-
-    def _resolve(self, stack: Stack) -> dict[str, ResolvedImage]:
-        requests = image_requests(stack)
-        found = self._engine.resolve(tuple(dict.fromkeys(requests.values())))
-        missing = [service for service, request in requests.items() if request not in found]
-        if missing:
-            diagnostics = tuple(_image_missing(stack, service) for service in missing)
-            names = ", ".join(dict.fromkeys(stack.services[service].image for service in missing))
-            raise PlanError(f"image not found: {names}", code="image-not-found", diagnostics=diagnostics)
-        return {service: found[request] for service, request in requests.items()}
 
     @contextmanager
     def _running(self, emit: Emit) -> Iterator[threading.Event]:
@@ -234,6 +234,11 @@ def _step_json(step: Step) -> dict[str, Any]:
     }
 
 
+def _pull_json(image: str, moment: PullProgress) -> dict[str, Any]:
+    counts = {"current": moment.current, "total": moment.total}
+    return {"event": "pull", "image": image, "id": moment.id, "status": moment.status, "progressDetail": counts}
+
+
 def _tell_plan(emit: Emit, plan: Plan, warnings: tuple[Diagnostic, ...]) -> None:
     for warning in (*warnings, *plan.warnings):
         emit({"event": "warning", "diagnostic": codec.encode(warning)})
@@ -273,19 +278,6 @@ def _scaled(stack: Stack, scale: Mapping[str, int]) -> Stack:
             raise UsageError(f"service {name} has a container_name and cannot have {count} replicas")
         services[name] = replace(service, replicas=count)
     return replace(stack, services=services) if scale else stack
-
-
-def _image_missing(stack: Stack, service: str) -> Diagnostic:
-    where = stack.where("services", service, "image")
-    image = stack.services[service].image
-    return Diagnostic(
-        severity="error",
-        code="image-not-found",
-        summary="Image is not in the engine",
-        detail=f"service {service} needs the image {image}; this engine cannot pull images yet.",
-        hint="bring it in with: stackctl image load -i ARCHIVE, or stackctl image import ROOT.tar " + image,
-        sources=(where,) if where else (),
-    )
 
 
 def _failure(error: Exception) -> dict[str, Any]:

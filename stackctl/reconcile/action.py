@@ -17,6 +17,19 @@ from stackctl.model.volume import VolumeSpec
 
 
 @dataclass(frozen=True, slots=True)
+class PullImage:
+    """The image ``image_id`` is in the engine, and ``reference`` leads to it.
+
+    ``digest`` is what its registry has it under: a tag may lead elsewhere by the time this is performed.
+    """
+
+    reference: str
+    platform: str
+    image_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateNetwork:
     """The network exists with this specification. Conflict when it exists with another, or its subnet is taken."""
 
@@ -126,7 +139,8 @@ class AwaitCondition:
 
 
 Action: TypeAlias = (
-    CreateNetwork
+    PullImage
+    | CreateNetwork
     | RemoveNetwork
     | CreateVolume
     | RemoveVolume

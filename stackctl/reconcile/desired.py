@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Final
 
 from stackctl import labels
 from stackctl.model.container import ContainerSpec, ShareNetwork, VolumeMount
@@ -14,8 +15,17 @@ from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import Dependency, ShareServiceNetwork, Stack
 from stackctl.model.volume import VolumeSpec
-from stackctl.reconcile.engine import ImageRequest, ResourceNames
+from stackctl.reconcile.action import PullImage
+from stackctl.reconcile.engine import ImageRequest, PullPolicy, ResourceNames
 from stackctl.reconcile.replica import container_name, dependencies, numbered, service_spec
+
+_POLICIES: Final[Mapping[str, PullPolicy]] = {
+    "": "missing",
+    "missing": "missing",
+    "always": "always",
+    "never": "never",
+    "build": "never",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,8 @@ class Desired:
     """Everything that should exist, by key.
 
     ``stack`` is what it was made from. ``common`` is what the replicas of each service share, also of a
-    service that should have none now: see ``replica.numbered``.
+    service that should have none now: see ``replica.numbered``. ``pulls`` has the services whose image only a
+    registry has so far.
     """
 
     stack: Stack
@@ -40,6 +51,7 @@ class Desired:
     networks: Mapping[ResourceKey, NetworkSpec]
     volumes: Mapping[ResourceKey, VolumeSpec]
     version: str = ""
+    pulls: Mapping[str, PullImage] = field(default_factory=lambda: MappingProxyType({}))
 
     def by_service(self) -> dict[str, list[ResourceKey]]:
         """Return the keys of every service's replicas, the lowest number first; [] where there are none."""
@@ -49,9 +61,12 @@ class Desired:
         return found
 
 
-def image_requests(stack: Stack) -> dict[str, ImageRequest]:
-    """Return which image each service needs, by service."""
-    return {name: ImageRequest(service.image, service.platform) for name, service in stack.services.items()}
+def image_requests(stack: Stack, policy: PullPolicy | None = None) -> dict[str, ImageRequest]:
+    """Return which image each service needs, by service; ``policy`` comes before what the services say."""
+    return {
+        name: ImageRequest(service.image, service.platform, policy or _POLICIES[service.pull_policy])
+        for name, service in stack.services.items()
+    }
 
 
 def resource_names(stack: Stack) -> ResourceNames:
@@ -81,7 +96,20 @@ def desired(stack: Stack, images: Mapping[str, ResolvedImage], contents: Mapping
         ResourceKey("volume", key): _label_volume(stack, key, spec, version) for key, spec in stack.volumes.items()
     }
     numbers = {name: tuple(range(1, service.replicas + 1)) for name, service in stack.services.items()}
-    bare = Desired(stack, MappingProxyType(common), {}, MappingProxyType(networks), MappingProxyType(volumes), version)
+    pulls = {
+        name: PullImage(service.image, service.platform, images[name].id, images[name].remote_digest)
+        for name, service in stack.services.items()
+        if images[name].remote_digest
+    }
+    bare = Desired(
+        stack,
+        MappingProxyType(common),
+        {},
+        MappingProxyType(networks),
+        MappingProxyType(volumes),
+        version,
+        MappingProxyType(pulls),
+    )
     return with_numbers(bare, numbers)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from stackctl.model.image import ResolvedImage
 from stackctl.model.observed import Observed
@@ -31,12 +31,19 @@ class Traits:
     can_rename: bool = True
 
 
+PullPolicy = Literal["always", "missing", "never"]
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """An image reference as written, and the platform wanted (``linux/arm64``; "" for this machine's)."""
+    """An image reference as written, and the platform wanted (``linux/arm64``; "" for this machine's).
+
+    ``policy`` says when its registry is asked: ``always``, ``missing`` (when the engine has no such image), ``never``.
+    """
 
     reference: str
     platform: str = ""
+    policy: PullPolicy = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,11 @@ class Engine(Protocol):
         ...
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
-        """Find every image. A request that is missing from the answer was not found here."""
+        """Find every image, here or in its registry; fetch nothing but what describes it.
+
+        One that only a registry has comes with its ``remote_digest``. A request that is missing from the answer was
+        not found. Raises ImageError or NotFound, saying why, where a registry was asked.
+        """
         ...
 
     def snapshot(self, stack: str, names: ResourceNames) -> Observed:

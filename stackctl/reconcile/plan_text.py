@@ -11,6 +11,7 @@ from stackctl.reconcile.action import (
     CreateNetwork,
     CreateVolume,
     KillContainer,
+    PullImage,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -47,6 +48,8 @@ _WHAT: Final = {
 def action_title(action: Action) -> str:
     """Return an action in a few words: ``start shop-web-1``."""
     match action:
+        case PullImage(reference):
+            return f"pull image {reference}"
         case CreateNetwork(spec):
             return f"create network {spec.name}"
         case CreateVolume(spec):
@@ -115,6 +118,7 @@ def plan_summary(plan: Plan) -> str:
             continue
         lines.append(f"  {_SYMBOLS[change.kind]} {change.key.kind} {change.name}  ({_WHAT[change.kind]})")
         lines += [f"      {reason}" for reason in change.reasons]
+    lines += [f"  + {action_title(step.action)}" for step in plan.steps if isinstance(step.action, PullImage)]
     lines += ["", "Plan: " + _counts(plan.changes) + "."]
     destroyed = [step for step in plan.steps if step.disruption == "destroys data"]
     if destroyed:

@@ -11,6 +11,7 @@ from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.reconcile.action import (
     CreateNetwork,
     CreateVolume,
+    PullImage,
     RemoveContainer,
     RemoveNetwork,
     RenameContainer,
@@ -62,6 +63,7 @@ class ResourceSteps:
         self._remove_superfluous()
         self._free_names()
         self._free_claims()
+        self._images()
         self._networks()
         self._volumes()
 
@@ -83,7 +85,8 @@ class ResourceSteps:
     def under(self, key: ResourceKey) -> set[int]:
         """Return the steps that make what the container needs in order to exist: networks, volumes, its name."""
         spec = self._matched.wanted.containers[key].spec
-        wanted = [("network", name) for name in networks_of(spec)]
+        wanted = [("image", key.name)]
+        wanted += [("network", name) for name in networks_of(spec)]
         wanted += [("volume", mount.volume) for mount in spec.mounts if isinstance(mount, VolumeMount)]
         return {self._made[thing] for thing in wanted if thing in self._made} | self.freed(spec.name)
 
@@ -146,6 +149,18 @@ class ResourceSteps:
                 fate = self._changes.containers.get(holder.key)
                 if fate is not None and fate.kind == "replace" and self._matched.current.get(holder.key) is holder:
                     self.remove(holder, fate.because)
+
+    def _images(self) -> None:
+        """Bring in what containers are made from, each image once."""
+        made = {key.name for key, change in self._changes.containers.items() if change.kind in ("create", "replace")}
+        made |= {self._oneoff_of} - {""}
+        steps: dict[PullImage, int] = {}
+        for service, pull in sorted(self._matched.wanted.pulls.items()):
+            if service in made:
+                if pull not in steps:
+                    line = self._matched.wanted.stack.where("services", service, "image")
+                    steps[pull] = self._steps.add(pull, because="is not here", source=line)
+                self._made["image", service] = steps[pull]
 
     def _networks(self) -> None:
         used = {name for spec in self._users() for name in networks_of(spec)}

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, get_args
 
+from stackctl.model.registry import Credentials
 from stackctl.wire.codec import WireError
+from stackctl.wire.credentials import credentials_from_json, credentials_to_json
 
 Verb = Literal["up", "down", "start", "stop", "restart", "kill"]
 Recreate = Literal["diverged", "force", "never"]
+Pull = Literal["", "always", "missing", "never"]
 T = TypeVar("T")
 
 
@@ -23,6 +26,7 @@ class StackRequest:
     ``document`` is the wire form of a Document, None when the stack is to be rebuilt from labels (all verbs
     but ``up``). ``contents`` holds configs and secrets under ``config/KEY`` and ``secret/KEY``. No
     ``services`` means all. ``timeout_s`` None means as each service says; ``wait_timeout_s`` 0 means no bound.
+    ``pull`` comes before the services' own policies; ``credentials`` are by registry.
     """
 
     verb: Verb
@@ -39,6 +43,8 @@ class StackRequest:
     timeout_s: float | None = None
     signal: str = "SIGKILL"
     scale: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    pull: Pull = ""
+    credentials: Mapping[str, Credentials] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,7 @@ def stack_request_to_json(request: StackRequest) -> dict[str, Any]:
     """Return the JSON form."""
     shape = {item.name: _to_json(getattr(request, item.name)) for item in fields(request)}
     shape["contents"] = {key: _base64(content) for key, content in request.contents.items()}
+    shape["credentials"] = {key: credentials_to_json(found, key) for key, found in request.credentials.items()}
     return shape
 
 
@@ -176,6 +183,11 @@ def _scale(json: object, key: str) -> Mapping[str, int]:
     return MappingProxyType(dict(shape))
 
 
+def _credentials(json: object, key: str) -> Mapping[str, Credentials]:
+    shape = _object(json, key)
+    return MappingProxyType({name: credentials_from_json(_object(entry, key)) for name, entry in shape.items()})
+
+
 _text: Final = _plain(str)
 _flag: Final = _plain(bool)
 _STACK_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
@@ -193,6 +205,8 @@ _STACK_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "timeout_s": _optional(_seconds),
     "signal": _text,
     "scale": _scale,
+    "pull": _one_of(get_args(Pull)),
+    "credentials": _credentials,
 }
 _RUN_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "service": _text,

@@ -53,7 +53,10 @@ def image(reference: str, config: ImageConfig | None = None) -> ResolvedImage:
 
 
 class Shop:
-    """``behaviours`` are by service. Every image that a stack names exists, unless ``images`` says which do."""
+    """``behaviours`` are by service. Every image that a stack names exists, unless ``images`` says which do.
+
+    What is put into the engine's ``remote_images`` only a registry has.
+    """
 
     def __init__(
         self, behaviours: Mapping[str, Behaviour] | None = None, images: Mapping[str, ResolvedImage] | None = None
@@ -89,6 +92,8 @@ class Shop:
     def desired_of(self, stack: Stack, contents: Mapping[str, str] | None = None) -> Desired:
         """Return what a stack wants."""
         for request in image_requests(stack).values():
+            if request.reference in self.engine.remote_images:
+                continue
             known = self.images.get(request.reference) or image(request.reference)
             self.engine.images[request.reference] = known
         requests = image_requests(stack)

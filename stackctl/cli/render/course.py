@@ -39,6 +39,7 @@ class Wait:
 
 # action -> kind of resource, word while it goes on, word once done
 _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "PullImage": ("Image", "Pulling", "Pulled"),
     "CreateNetwork": ("Network", "Creating", "Created"),
     "RemoveNetwork": ("Network", "Removing", "Removed"),
     "CreateVolume": ("Volume", "Creating", "Created"),
@@ -148,7 +149,7 @@ def _target(step: Event) -> str:
     """Return what follows the verb in a title: ``create network shop_default`` → ``shop_default``."""
     title = str(step.get("title") or "")
     _, _, rest = title.partition(" ")
-    for kind in ("network ", "volume "):
+    for kind in ("image ", "network ", "volume "):
         if rest.startswith(kind):
             return rest.removeprefix(kind)
     return rest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from stackctl.cli.render.course import Update
@@ -64,3 +64,17 @@ class PullCourse:
         filled = _BAR * self._current[layer] // total
         bar = ("=" * filled + ">" if filled < _BAR else "=" * _BAR).ljust(_BAR)
         return f"[{bar}] {size_text(self._current[layer])}/{size_text(total)}"
+
+
+class Pulls:
+    """The pulls of one apply, by image."""
+
+    def __init__(self) -> None:
+        self._courses: dict[str, PullCourse] = {}
+
+    def take(self, event: Mapping[str, Any], show: Callable[[Update], object]) -> None:
+        """Take the event of a pull, and show what it changes."""
+        image = str(event.get("image") or "")
+        course = self._courses.setdefault(image, PullCourse(image))
+        for update in course.take(event):
+            show(update)

@@ -191,6 +191,8 @@ class Repository:
         return ImageError(f"{self._name}: the registry answers {reply.status}" + why, code="registry-error")
 
     def _denied(self, why: str) -> ImageError:
+        if not self.reference.repository:
+            return ImageError(f"registry {self._registry} refuses the login: {why}", code="registry-denied")
         host = "" if self._registry == "docker.io" else f" {self._registry}"
         return ImageError(
             f"pull access denied for {self._name}: {why}",

@@ -47,7 +47,7 @@ def test_a_command_of_compose_that_is_to_come_says_so(call: Call) -> None:
     "arguments",
     [
         ("up", "--build"),
-        ("up", "--pull", "always"),
+        ("up", "--quiet-build"),
         ("run", "--build", "web"),
         ("logs", "--until", "1m"),
         ("down", "--rmi", "all"),
