@@ -1,10 +1,10 @@
-# make demo | test | lint | types | layers | unit | bench | clean
+# make demo | test | vm | lint | types | layers | unit | bench | clean
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test unit lint types layers format bench clean
+.PHONY: demo test vm unit lint types layers format bench clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/stackctl -f examples/hello/compose.yaml up -d --wait
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tested
 	@$(BIN)/python -m pytest -q
+
+# On Debian 12's kernel with cgroup version 2 alone, under emulation: VM_TESTS names other tests.
+vm: $(VENV)/.tested
+	@$(BIN)/python tests/vm/run.py $(VM_TESTS)
 
 unit: $(VENV)/.tested
 	@$(BIN)/python -m pytest -q tests/unit tests/golden tests/property
