@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from stackctl.runtime.kernel import cgroup
+from stackctl.runtime.kernel.cgroup_v2 import weight_of
 from tests.support.composed import Composed, composed, one_service
 from tests.support.engine import Engine, wait_until
 
@@ -30,11 +31,8 @@ _STACK = """
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _version_1() -> None:
-    with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        if cgroup.parse_mounts(file.read()).is_v2:
-            pytest.skip("these look at the files of cgroup version 1")
+with open("/proc/self/mountinfo", encoding="utf-8") as _file:
+    _IS_V2 = cgroup.parse_mounts(_file.read()).is_v2
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +41,37 @@ def stack(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-_FILES = (
-    "cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us cpu/cpu.shares cpuset/cpuset.cpus memory/memory.limit_in_bytes"
-    " memory/memory.soft_limit_in_bytes pids/pids.max"
-)
+_CPU = "cpu.max" if _IS_V2 else "cpu/cpu.cfs_quota_us"
+_SHARES = "cpu.weight" if _IS_V2 else "cpu/cpu.shares"
+_CPUS = "cpuset.cpus" if _IS_V2 else "cpuset/cpuset.cpus"
+_MEMORY = "memory.max" if _IS_V2 else "memory/memory.limit_in_bytes"
+_RESERVED = "memory.low" if _IS_V2 else "memory/memory.soft_limit_in_bytes"
+_PIDS = "pids.max" if _IS_V2 else "pids/pids.max"
+_PROCESSES = "cgroup.procs" if _IS_V2 else "pids/cgroup.procs"
+
+
+def _shown(stack: Composed, service: str, *files: str) -> list[str]:
+    """Return the first word of each of the container's own cgroup files."""
+    out = stack.sh(service, f"cd /sys/fs/cgroup; for f in {' '.join(files)}; do head -n 1 $f; done")
+    return [line.split()[0] for line in out.splitlines()]
 
 
 def test_limits_are_in_the_containers_cgroup(stack: Composed) -> None:
-    out = stack.sh("web", f"cd /sys/fs/cgroup; cat {_FILES}")
+    found = _shown(stack, "web", _CPU, _CPUS, _MEMORY, _RESERVED, _PIDS, _SHARES)
 
-    assert out.split() == ["50000", "100000", "200", "0", str(64 << 20), str(32 << 20), "40"]
+    assert found[:5] == ["50000", "0", str(64 << 20), str(32 << 20), "40"]
+    assert found[5] == (str(weight_of(200)) if _IS_V2 else "200")
 
 
 def test_without_limits_there_are_none(stack: Composed) -> None:
-    out = stack.sh("free", "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.shares pids/pids.max")
+    wanted = ["max", "max", "100"] if _IS_V2 else ["-1", "max", "1024"]
 
-    assert out.split() == ["-1", "1024", "max"]
+    assert _shown(stack, "free", _CPU, _PIDS, _SHARES) == wanted
 
 
 def test_every_process_of_a_container_is_in_its_cgroup(stack: Composed) -> None:
-    inside = stack.sh(
-        "web", "sleep 5 & cat /proc/self/cgroup; cat /sys/fs/cgroup/pids/cgroup.procs | wc -l; kill $!; wait"
-    )
+    count = f"cat /sys/fs/cgroup/{_PROCESSES} | wc -l"
+    inside = stack.sh("web", f"sleep 5 & cat /proc/self/cgroup; {count}; kill $!; wait")
 
     assert {line.rpartition(":")[2] for line in inside.splitlines()[:-1]} == {"/"}
     assert int(inside.splitlines()[-1]) >= 4  # the first process, the shell, sleep, cat
@@ -99,14 +106,13 @@ def test_a_later_run_is_not_blamed_for_an_earlier_kill(shared_engine: Engine, tm
 
 def test_limits_change_while_a_container_runs(shared_engine: Engine, tmp_path: Path) -> None:
     settings = "command: sleep 1000, stop_grace_period: 0s, cpus: %s, mem_limit: %s, pids_limit: %s"
-    files = "cpu/cpu.cfs_quota_us memory/memory.limit_in_bytes pids/pids.max"
     with composed(shared_engine, tmp_path / "s", one_service(settings % (0.5, "64m", 40)), "-d") as stack:
         before = stack.row("web")["ID"], stack.sh("web", "cat /proc/1/stat")
         found = []
         for values in ((1.5, "32m", 20), (0.25, "128m", -1)):
             stack.write(one_service(settings % values))
             stack.run("up", "-d")
-            found.append(stack.sh("web", f"cd /sys/fs/cgroup; cat {files}").split())
+            found.append(_shown(stack, "web", _CPU, _MEMORY, _PIDS))
 
         after = stack.row("web")["ID"], stack.sh("web", "cat /proc/1/stat")
 
@@ -118,10 +124,10 @@ def test_the_cgroup_goes_with_the_container(stack: Composed, tmp_path: Path) -> 
     engine_id = Path(urlsplit(stack.engine.status()["api"]).path).parent.name
 
     def groups() -> set[str]:
-        return {str(path) for path in Path("/sys/fs/cgroup").glob(f"*/stackctl-{engine_id}/*") if path.is_dir()}
+        return {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/stackctl-{engine_id}/*") if path.is_dir()}
 
     before = groups()
     with composed(stack.engine, tmp_path / "s", one_service("command: sleep 1000, cpuset: '0'"), "-d"):
-        assert len(groups() - before) >= 5
+        assert len(groups() - before) == (1 if _IS_V2 else 5)
 
     wait_until("its cgroups are gone", lambda: groups() == before)
