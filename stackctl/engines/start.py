@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stackctl.errors import Conflict, EngineError, EngineUnreachable, PrivilegeError
+from stackctl.runtime.kernel.features import parse_without
 from stackctl.runtime.paths import EnginePaths, find_engine, open_engine, write_atomically
 
 DEFAULT_ROOT: Final = "/var/lib/stackctl"
@@ -74,6 +75,7 @@ def ensure_engine(environment: Mapping[str, str]) -> str:
     if address is not None:
         return address
     check_privileges()
+    parse_without(environment.get("STACKCTL_WITHOUT", ""))  # said here, or the supervisor would die of it, unheard
     try:
         paths = open_engine(root_of(environment))
         paths.make()

@@ -9,9 +9,8 @@ from functools import partial
 from typing import Final
 
 from stackctl.runtime import health
-from stackctl.runtime.kernel.process import exit_code, identity
+from stackctl.runtime.kernel.process import exit_code
 from stackctl.runtime.log_files import STDERR, STDOUT
-from stackctl.runtime.log_writer import LogWriter
 from stackctl.runtime.record import Container, read_spec
 from stackctl.runtime.state import Facts, Row
 from stackctl.runtime.verbs import exits, remove, start
@@ -65,7 +64,7 @@ def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: di
         world.store.delete(container_id)
         return None
     world.add(container)
-    if row is not None and row.boot == boot and container.facts.pid and _reopen(container):
+    if row is not None and row.boot == boot and container.facts.pid and _reopen(world, container):
         _take_output(world, container, kept)
         exits.watch(world, container)
         report = kept.get(f"{container_id}/report", -1)
@@ -95,14 +94,14 @@ def _read(world: World, container_id: str, row: Row | None) -> Container | None:
     return Container(container_id, spec, root, row.phase if row else "exited", facts, revision)
 
 
-def _reopen(container: Container) -> bool:
+def _reopen(world: World, container: Container) -> bool:
     """Open the first process anew, if it is still the one we knew."""
     try:
         pidfd = os.pidfd_open(container.facts.pid)
     except ProcessLookupError:
         return False
     try:
-        is_same = identity(pidfd) == container.facts.identity
+        is_same = world.identity(pidfd) == container.facts.identity
     except OSError:
         is_same = False
     if not is_same:
@@ -113,8 +112,7 @@ def _reopen(container: Container) -> bool:
 
 
 def _take_output(world: World, container: Container, kept: dict[str, int]) -> None:
-    container.logs = LogWriter(f"{world.folder(container)}/log", container.spec.log, world.loop)
-    container.logs.open()
+    container.logs = world.open_log(container)
     for stream in (STDOUT, STDERR):
         name = f"{container.id}/{stream}"
         fd = kept.get(name, -1)

@@ -25,11 +25,12 @@ class _Watcher(Protocol):
 class LogWriter:
     """Writes what comes out of the given descriptors into ``folder``, capped by ``policy``.
 
-    A descriptor is a pipe (spliced) or a terminal's master (read and written). It belongs to the writer and
-    is closed at its end of file or by ``finish``.
+    A descriptor is a pipe (spliced if that ``can_splice``) or a terminal's master (read and written). It belongs to
+    the writer and is closed at its end of file or by ``finish``.
     """
 
-    def __init__(self, folder: str, policy: LogPolicy, loop: _Watcher) -> None:
+    def __init__(self, folder: str, policy: LogPolicy, loop: _Watcher, *, can_splice: bool = True) -> None:
+        self._can_splice = can_splice
         self._folder = folder
         self._policy = policy
         self._loop = loop
@@ -98,12 +99,16 @@ class LogWriter:
         return count
 
     def _move(self, fd: int) -> int:
+        if not self._can_splice:
+            return self._copy(fd)
         try:
             return os.splice(fd, self._log, PIPE_BYTES, offset_dst=self._offset, flags=_SPLICE_FLAGS)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-        # EINVAL: a terminal, or a file system that cannot splice.
+        return self._copy(fd)  # EINVAL: a terminal, or a file system that cannot splice
+
+    def _copy(self, fd: int) -> int:
         data = os.read(fd, _READ_BYTES)
         return os.pwrite(self._log, data, self._offset) if data else 0
 

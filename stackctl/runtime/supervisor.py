@@ -17,7 +17,7 @@ from stackctl.errors import EngineError
 from stackctl.runtime import adopt, connections, spawn
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
-from stackctl.runtime.kernel import capabilities, cgroup, interpreter, libc, tiny_init
+from stackctl.runtime.kernel import capabilities, cgroup, features, interpreter, libc, tiny_init
 from stackctl.runtime.loop import Loop
 from stackctl.runtime.networks import Networks
 from stackctl.runtime.paths import EnginePaths
@@ -39,6 +39,7 @@ def boot_id() -> str:
 
 def build_world(paths: EnginePaths, kept: KeptDescriptors) -> World:
     """Open everything the supervisor owns. Raises OSError, EngineError."""
+    without = features.parse_without(os.environ.get("STACKCTL_WITHOUT", ""))
     capabilities.read_kernel_limits()
     loop = Loop()
     return World(
@@ -47,12 +48,12 @@ def build_world(paths: EnginePaths, kept: KeptDescriptors) -> World:
         store=StateStore(paths.database, boot_id()),
         journal=Journal(paths.journal),
         kept=kept,
-        cgroups=cgroup.open_driver(),
+        cgroups=cgroup.open_driver(without),
         networks=Networks(paths, loop),
         volumes=VolumeStore(paths),
         stamps=Stamps(paths),
         init_program=tiny_init.program_fd,
-        without=frozenset(filter(None, os.environ.get("STACKCTL_WITHOUT", "").split(","))),
+        without=without,
     )
 
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from stackctl.errors import Conflict, NotFound
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
+from stackctl.runtime.kernel import features
 from stackctl.runtime.kernel.cgroup import CgroupDriver
+from stackctl.runtime.kernel.process import identity
+from stackctl.runtime.log_writer import LogWriter
 from stackctl.runtime.loop import Loop, Timer
 from stackctl.runtime.networks import Networks
 from stackctl.runtime.paths import EnginePaths, write_atomically
@@ -89,6 +92,17 @@ class World:
         self.stamps.spoil(container.spec)
         for listener in list(self.listeners):
             listener(container)
+
+    def identity(self, pidfd: int) -> int:
+        """Return what names a process for good."""
+        return identity(pidfd, by_inode=features.PIDFD_INODE not in self.without)
+
+    def open_log(self, container: Container) -> LogWriter:
+        """Return the writer of the container's log, open at its end."""
+        can_splice = features.SPLICE not in self.without
+        writer = LogWriter(f"{self.folder(container)}/log", container.spec.log, self.loop, can_splice=can_splice)
+        writer.open()
+        return writer
 
     def folder(self, container: Container) -> str:
         """Return the container's folder."""

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from stackctl.errors import EngineError
 from stackctl.model.container import Device, Limits
+from stackctl.runtime.kernel import features
 
 _MOUNTINFO: Final = "/proc/self/mountinfo"
 _WANTED_V1: Final = ("cpu", "memory", "pids", "devices")
@@ -65,8 +66,11 @@ class CgroupDriver(Protocol):
     def notices(self) -> list[str]: ...
 
 
-def open_driver() -> CgroupDriver:
-    """Return the driver for this machine. Raises EngineError where there are no cgroups at all."""
+def open_driver(without: frozenset[str] = frozenset()) -> CgroupDriver:
+    """Return the driver for this machine. Raises EngineError where there are no cgroups at all.
+
+    ``without`` names features (see ``kernel.features``) to be taken as missing.
+    """
     from stackctl.runtime.kernel import cgroup_v1, cgroup_v2  # only one of the two is needed
 
     with open(_MOUNTINFO, encoding="utf-8", errors="replace") as file:
@@ -74,7 +78,7 @@ def open_driver() -> CgroupDriver:
     if not found.is_v2:
         return cgroup_v1.V1Driver(found.v1)
     if found.v2:
-        return cgroup_v2.V2Driver(found.v2)
+        return cgroup_v2.V2Driver(found.v2, has_kill=features.CGROUP_KILL not in without)
     raise EngineError(
         "no cgroup file system is mounted", code="no-cgroups", hint="mount -t cgroup2 none /sys/fs/cgroup"
     )

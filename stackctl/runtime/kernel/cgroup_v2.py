@@ -30,12 +30,13 @@ _KILL_ROUNDS: Final = 50
 
 
 class V2Driver:
-    """Groups below ``mount``."""
+    """Groups below ``mount``; without ``has_kill`` processes are killed one by one."""
 
     is_v2 = True
 
-    def __init__(self, mount: str) -> None:
+    def __init__(self, mount: str, *, has_kill: bool = True) -> None:
         self._mount = mount
+        self._has_kill = has_kill
         self._missing: set[str] = set()
 
     def create(self, engine_id: str, container_id: str) -> str:
@@ -91,6 +92,9 @@ class V2Driver:
     def kill_all(self, engine_id: str, container_id: str) -> None:
         """SIGKILL to every process of the group and those below (cgroup.kill, Linux 5.14)."""
         folder = self._folder(group_path(engine_id, container_id))
+        if not self._has_kill:
+            self._kill_one_by_one(folder)
+            return
         try:
             write(f"{folder}/cgroup.kill", "1")
         except OSError:

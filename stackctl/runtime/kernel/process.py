@@ -60,9 +60,12 @@ def clone(flags: int, *, is_sibling: bool = False, cgroup_fd: int = -1) -> Child
     return Child(pid, pidfd.value)
 
 
-def identity(pidfd: int) -> int:
-    """Return a number no other process of this boot has: the pidfd's inode (Linux 6.9), else its start time."""
-    return os.fstat(pidfd).st_ino if _inodes_identify() else start_ticks(pid_of(pidfd))
+def identity(pidfd: int, *, by_inode: bool = True) -> int:
+    """Return a number no other process of this boot has: the pidfd's inode (Linux 6.9), else its start time.
+
+    Without ``by_inode`` it is the start time, on any kernel; so it must be asked for in the same way each time.
+    """
+    return os.fstat(pidfd).st_ino if by_inode and _inodes_identify() else start_ticks(pid_of(pidfd))
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from typing import Final
 
 from stackctl.model.container import RestartPolicy
 from stackctl.runtime import health
+from stackctl.runtime.kernel import features
 from stackctl.runtime.kernel.process import exit_code, exit_status
 from stackctl.runtime.record import Container
 from stackctl.runtime.world import World
@@ -37,7 +38,7 @@ def _on_death(world: World, container: Container, since: float) -> None:
 
 
 def _status(world: World, container: Container) -> int | None:
-    status = exit_status(container.pidfd) if "pidfd_info" not in world.without else None
+    status = exit_status(container.pidfd) if features.PIDFD_INFO not in world.without else None
     if status is not None:
         return status
     found = world.journal.find(container.facts.pid, container.facts.start_ticks)

@@ -15,9 +15,9 @@ from stackctl.runtime.init import child
 from stackctl.runtime.init.plan import InitPlan
 from stackctl.runtime.init_plan import container_env, hostname_of, init_plan, process_plan
 from stackctl.runtime.kernel import libc
-from stackctl.runtime.kernel.process import clone, identity, start_ticks
+from stackctl.runtime.kernel.process import clone, start_ticks
 from stackctl.runtime.log_files import STDERR, STDOUT
-from stackctl.runtime.log_writer import PIPE_BYTES, LogWriter
+from stackctl.runtime.log_writer import PIPE_BYTES
 from stackctl.runtime.record import Container
 from stackctl.runtime.verbs import exits
 from stackctl.runtime.world import World
@@ -118,8 +118,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
         child_ends = ExitStack()
         undo.push(child_ends)
         child_ends.callback(report.close_child_ends)
-        container.logs = LogWriter(f"{world.folder(container)}/log", spec.log, world.loop)
-        container.logs.open()
+        container.logs = world.open_log(container)
         descriptors = _standard_descriptors(world, container, child_ends)
         joins = world.cgroups.join_fds(cgroup)
         for fd in joins.fds:
@@ -227,7 +226,7 @@ def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, rep
         child.run(plan)
     container.pidfd = born.pidfd
     facts = container.facts
-    facts.pid, facts.identity, facts.start_ticks = born.pid, identity(born.pidfd), start_ticks(born.pid)
+    facts.pid, facts.identity, facts.start_ticks = born.pid, world.identity(born.pidfd), start_ticks(born.pid)
     facts.exit_code, facts.error, facts.oom_killed = None, "", False
     world.save(container)
     exits.watch(world, container)
