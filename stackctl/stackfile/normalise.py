@@ -25,6 +25,7 @@ _EMPTY_SAYS_NOTHING = {
     "driver_opts",
     "environment",
     "extra_hosts",
+    "ipam",
     "labels",
     "options",
     "placement",
@@ -177,7 +178,9 @@ def _without_defaults(service: Mapping) -> Mapping:
 
 def _with_networks(service: Mapping) -> Mapping:
     networks = child_mapping(service, "networks")
-    if (networks is not None and networks.entries) or service.entries.keys() & {"network_mode", "provider"}:
+    if networks is not None and not networks.entries:
+        service, networks = without(service, ["networks"]), None
+    if networks is not None or service.entries.keys() & {"network_mode", "provider"}:
         return service
     default = mapping({"default": Scalar(None, Mark("", 0))}, Mark("", 0))
     return with_entry(service, "networks", default)

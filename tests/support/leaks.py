@@ -86,6 +86,15 @@ def _listed(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Look again when a folder goes away while it is looked into, which ends a glob of Python 3.11."""
+    while True:
+        try:
+            return list(folder.glob(pattern))
+        except FileNotFoundError:
+            continue
+
+
 def _mounts() -> Iterator[str]:
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     # Counted: the same thing mounted over itself is one more.
@@ -125,12 +134,12 @@ def _cgroups() -> Iterator[str]:
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         fields, _, tail = line.partition(" - ")
         if tail.split()[0] in ("cgroup", "cgroup2"):
-            yield from (f"cgroup {path}" for path in Path(fields.split()[4]).glob("**/stackctl*/"))
-            yield from (f"cgroup {path}" for path in Path(fields.split()[4]).glob("**/stackctl*/**/*/"))
+            for pattern in ("**/stackctl*/", "**/stackctl*/**/*/"):
+                yield from (f"cgroup {path}" for path in _matching(Path(fields.split()[4]), pattern))
 
 
 def _files() -> Iterator[str]:
-    for path in _RUN.glob("**/*"):
+    for path in _matching(_RUN, "**/*"):
         # Receipts, stacks read before, and stamps may outlive their stack; the engine takes them along.
         if path not in _SHARED and not path.name.startswith(("receipt-", "known-", "stamp-")):
             yield f"file {path}"
