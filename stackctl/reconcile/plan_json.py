@@ -48,6 +48,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             }
             for step in plan.steps
         ],
+        "confirmations": [{"step": asked.step, "text": asked.text} for asked in plan.confirmations],
         "warnings": [diagnostic_json(warning) for warning in plan.warnings],
     }
 
