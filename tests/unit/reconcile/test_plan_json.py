@@ -91,7 +91,7 @@ Stack shop:
   ± container shop-job-1  (replace)
       image: job:1 -> job:2  (shop.yaml:10)
   ± container shop-web-1  (replace)
-      environment ~TOKEN  (shop.yaml:5)
+      environment ~TOKEN  (shop.yaml:6)
 
 Plan: 2 to replace.
 """
