@@ -22,6 +22,9 @@ _FIELDS = {
     "device-missing": "devices",
     "no-such-network": "networking",
     "address-taken": "networking",
+    "addresses-exhausted": "networking",
+    "bad-address": "networking",
+    "network-owner-not-running": "networking",
     "health-never-reached": "health",
 }
 _SUMMARIES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stackctl.model.container import ContainerSpec, JoinNetworks
 from stackctl.runtime.network import resolv
@@ -17,10 +17,19 @@ def write(folder: str, spec: ContainerSpec, *, hostname: str, addresses: Sequenc
         "hostname": hostname + "\n",
         "resolv.conf": _resolv_conf(spec),
     }
-    for name, text in texts.items():
-        # In place: the container has this very file bound over its own.
-        with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
-            file.write(text)
+    _write_all(folder, texts)
+
+
+def copy(source: str, folder: str, *, hostname: str) -> None:
+    """Write below ``folder`` what the container with its files in ``source`` has, for one that shares its network.
+
+    Raises OSError.
+    """
+    texts = {"hostname": hostname + "\n"}
+    for name in ("hosts", "resolv.conf"):
+        with open(f"{source}/{name}", encoding="utf-8") as file:
+            texts[name] = file.read()
+    _write_all(folder, texts)
 
 
 def host_resolver() -> resolv.ResolverSettings:
@@ -36,3 +45,10 @@ def _resolv_conf(spec: ContainerSpec) -> str:
     if isinstance(spec.networking, JoinNetworks):
         return resolv.resolv_conf(spec.dns, host_resolver())
     return resolv.host_resolv_conf(spec.dns, host_resolver())
+
+
+def _write_all(folder: str, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        # In place: the container has this very file bound over its own.
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)

@@ -20,7 +20,7 @@ from stackctl.runtime.network.bridges import BridgeInfo
 from stackctl.runtime.network.dns_server import DnsServer
 from stackctl.runtime.network.firewall import Firewall
 from stackctl.runtime.network.firewall_watch import FirewallWatch
-from stackctl.runtime.network.ipam import AddressPool, Taken, plan_addressing
+from stackctl.runtime.network.ipam import AddressPool, AddressTaken, Taken, plan_addressing
 from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
 from stackctl.runtime.published_ports import PublishedPorts
@@ -104,11 +104,10 @@ class Networks:
 
     def _taken(self) -> tuple[Taken, ...]:
         ours = tuple(
-            Taken(network.addressing.subnet, f"network {network.spec.name}")
-            for network in self._networks.values()
-            if network.bridge is None
+            Taken(network.addressing.subnet, f"network {network.spec.name}") for network in self._networks.values()
         )
-        return (*host.taken_subnets(self._netlink, resolvers=etc_files.host_resolver().servers), *ours)
+        # Ours first: most have a bridge, and its name says little.
+        return (*ours, *host.taken_subnets(self._netlink, resolvers=etc_files.host_resolver().servers))
 
     def _raise_bridge(self, network: Network) -> BridgeInfo:
         if network.bridge is not None:
@@ -136,15 +135,19 @@ class Networks:
 
     # -- what a container holds -------------------------------------------------------------------
 
-    def acquire(self, container: Container, hostname: str) -> None:
+    def acquire(self, container: Container, hostname: str, owner: Container | None = None) -> None:
         """Give the container its addresses and host ports, and write its /etc files. Raises EngineError.
 
-        What it has already it keeps.
+        What it has already it keeps. ``owner`` is the container whose network it shares, and with it the files by
+        which others are found.
         """
         self._claim_addresses(container)
         self._ports.hold(container)
         addresses = [container.facts.addresses[a.network] for a in attachments(container)]
         folder = f"{self._paths.container(container.id)}/etc"
+        if owner is not None:
+            etc_files.copy(f"{self._paths.container(owner.id)}/etc", folder, hostname=hostname)
+            return
         gateway = self._host_gateway(container)
         etc_files.write(folder, container.spec, hostname=hostname, addresses=addresses, gateway=gateway)
 
@@ -263,10 +266,19 @@ class Networks:
             wanted = attachment.ipv4_address or current
             if wanted:
                 self._take_from_idle(network, wanted, container)
-                network.pool.claim(wanted, container.id)
+                self._claim(network, wanted, container)
             else:
                 wanted = network.pool.allocate(container.id)
             container.facts.addresses[attachment.network] = wanted
+
+    def _claim(self, network: Network, address: str, container: Container) -> None:
+        try:
+            network.pool.claim(address, container.id)
+        except AddressTaken as taken:
+            holder = self._members.get(taken.holder)
+            if holder is None:
+                raise
+            raise AddressTaken(address, f"container {holder.name}") from taken
 
     def _take_from_idle(self, network: Network, address: str, container: Container) -> None:
         """A container that does not run gives way: a replacement starts before the old one is removed."""

@@ -32,6 +32,16 @@ class AddressError(Conflict):
     code = "address"
 
 
+class AddressTaken(AddressError):
+    """An address is another's; ``holder`` is who, as told when it was given out."""
+
+    code = "address-taken"
+
+    def __init__(self, address: str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(f"address {address} is taken by {holder}")
+
+
 class Taken(NamedTuple):
     """A subnet that is in use, and by whom, in words.
 
@@ -133,7 +143,7 @@ class AddressPool:
             raise AddressError(f"address {address} is the gateway of {subnet}", code="address-taken")
         holder = self._owners.get(number, owner)
         if holder != owner:
-            raise AddressError(f"address {address} is taken by {holder}", code="address-taken")
+            raise AddressTaken(address, holder)
         self._owners[number] = owner
         return address_text(number)
 

@@ -108,7 +108,8 @@ def _give_up(world: World, container: Container, problem: Exception) -> None:
 def _launch(world: World, container: Container, done: Done) -> None:
     with ExitStack() as undo:
         spec = container.spec
-        world.networks.acquire(container, hostname_of(container))
+        owner = _network_owner(world, container)
+        world.networks.acquire(container, hostname_of(container), owner)
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
         container.facts.oom_kills_before = world.cgroups.oom_kills(world.paths.engine_id, container.id)
         world.cgroups.apply_limits(cgroup, spec.limits)
@@ -144,7 +145,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
             volumes=world.volumes,
             cgroup_binds=world.cgroups.binds(cgroup),
             cgroup_is_v2=world.cgroups.is_v2,
-            network_pidfd=_shared_network(world, container),
+            network_pidfd=owner.pidfd if owner is not None else -1,
         )
         _born(world, container, plan, joins.birth_fd, report)
         world.networks.connect(container, container.facts.pid)
@@ -200,17 +201,17 @@ def _enlarge(pipe: int) -> None:
         return
 
 
-def _shared_network(world: World, container: Container) -> int:
+def _network_owner(world: World, container: Container) -> Container | None:
     networking = container.spec.networking
     if not isinstance(networking, ShareNetwork):
-        return -1
+        return None
     owner = world.find(networking.container)
     if not owner.is_running:
         raise Conflict(
             f"container {container.name} shares the network of {owner.name}, which does not run",
             code="network-owner-not-running",
         )
-    return owner.pidfd
+    return owner
 
 
 def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, report: spawn.Report) -> None:
