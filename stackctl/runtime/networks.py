@@ -44,7 +44,7 @@ class Networks:
         self._networks = {network.spec.name: network for network in self._store.read_all()}
         self._members: dict[str, Container] = {}
         self._notices: list[str] = []
-        self._watch = FirewallWatch(loop, paths.engine_id)
+        self._watch = FirewallWatch(loop, paths.engine_id, self._traffic.mend)
 
     # -- networks ---------------------------------------------------------------------------------
 

@@ -84,6 +84,11 @@ class Traffic:
         """Whether the container was added and not removed since."""
         return container.id in self._serving
 
+    def mend(self) -> None:
+        """Make the firewall's table anew if somebody removed it."""
+        if not self._firewall.is_there():
+            self.replace()
+
     def heirs(self, container: Container) -> list[Container]:
         """Return the other containers that serve under one of its names or ports."""
         keys = set(self._keys(container))

@@ -32,6 +32,7 @@ from stackctl.runtime.kernel.nftables import (
     SetRef,
     chains,
     open_nftables,
+    tables,
     types,
 )
 from stackctl.runtime.network.addresses import Subnet, parse_subnet
@@ -111,7 +112,14 @@ class Firewall:
             self.replace(state)
             return
         self._applied = None
-        render_difference(self._table, before, state).commit(self._netlink)
+        try:
+            render_difference(self._table, before, state).commit(self._netlink)
+        except NetlinkError as failure:
+            if failure.errno != errno.ENOENT:
+                raise
+            # Somebody flushed the host's rules, ours among them.
+            self.replace(state)
+            return
         self._applied = state
         self._forget_udp(before, state)
 
@@ -129,6 +137,10 @@ class Firewall:
         self._sweep(state)
         self._applied = state
         self._forget_udp(before or FirewallState(), state)
+
+    def is_there(self) -> bool:
+        """Whether the kernel still has the table: whoever loads rules of his own may flush all. Raises NetlinkError."""
+        return self._table in tables(self._netlink)
 
     def remove(self) -> None:
         """Remove the table; harmless when there is none. Raises NetlinkError."""

@@ -1,7 +1,8 @@
-"""Watching the firewalls of others: our rule stays in Docker's chain, and their owner is told of the rest."""
+"""Watching the host's rules: ours stay there, also in Docker's chain, and what is in the way is told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from stackctl.runtime.kernel.netlink import NETLINK_NETFILTER, Netlink
@@ -17,11 +18,13 @@ _CALM_S: Final = 0.3
 class FirewallWatch:
     """Looks at the rules of others when it begins, and a little after each change of any rule on the host."""
 
-    __slots__ = ("_engine_id", "_events", "_loop", "_netlink", "_notices", "_timer")
+    __slots__ = ("_engine_id", "_events", "_loop", "_mend", "_netlink", "_notices", "_timer")
 
-    def __init__(self, loop: Loop, engine_id: str) -> None:
+    def __init__(self, loop: Loop, engine_id: str, mend: Callable[[], None]) -> None:
+        """``mend`` is called at each look after the first, to bring back what others removed; it may raise OSError."""
         self._loop = loop
         self._engine_id = engine_id
+        self._mend = mend
         self._netlink: Netlink | None = None
         self._events: Netlink | None = None
         self._timer: Timer | None = None
@@ -57,10 +60,18 @@ class FirewallWatch:
         if self._events is not None:
             self._events.discard()
         if self._timer is None:
-            self._timer = self._loop.call_later(_CALM_S, self._look)
+            self._timer = self._loop.call_later(_CALM_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        try:
+            self._mend()
+        except OSError as failure:
+            self._notices = (f"our own rules cannot be brought back: {failure.strerror}",)
+            return
+        self._look()
 
     def _look(self) -> None:
-        self._timer = None
         if self._netlink is None:
             return
         try:

@@ -99,6 +99,17 @@ def test_a_port_without_replicas_refuses(lab: Lab, town: Town) -> None:
     assert answers(lab, lab.outside, HOST) == {"b": 6}
 
 
+def test_a_table_that_somebody_removed_is_made_anew_with_the_next_change(lab: Lab, town: Town) -> None:
+    batch = nftables.Batch()
+    batch.delete_table("stackctl-abcdef")
+    with nftables.open_nftables() as netlink:
+        batch.commit(netlink)
+    assert not town.firewall.is_there()
+    town.publish(B)
+    assert town.firewall.is_there()
+    assert answers(lab, lab.outside, HOST) == {"b": 6}
+
+
 def test_networks_are_apart(lab: Lab, town: Town) -> None:
     assert lab.ask(town.a, B, 80) == f"b {A}"
     for client, address in ((town.a, C), (town.c, A)):

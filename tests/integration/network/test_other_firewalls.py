@@ -10,6 +10,7 @@ import pytest
 
 from stackctl.runtime.kernel import nft_expressions as x
 from stackctl.runtime.kernel import nftables
+from stackctl.runtime.network.firewall import table_name
 from stackctl.runtime.network.foreign_firewalls import remove_from_docker_user
 from tests.support.engine import wait_until
 from tests.support.net_lab import HOST_ADDRESS
@@ -70,6 +71,18 @@ def test_docker_that_comes_later_lets_our_traffic_through(own_town: Town) -> Non
     own_town.wait_until_it_serves("shop-web-1")
     as_docker_does()
     wait_until("the port is reached", lambda: is_reached(own_town))
+
+
+def test_rules_that_somebody_flushed_are_brought_back(own_town: Town) -> None:
+    own_town.up("shop", STACK)
+    own_town.wait_until_it_serves("shop-web-1")
+    table = table_name(own_town.engine.status()["id"])
+    batch = nftables.Batch()
+    batch.delete_table(table)
+    with nftables.open_nftables() as netlink:
+        batch.commit(netlink)
+        wait_until("the table is there again", lambda: table in nftables.tables(netlink))
+    assert is_reached(own_town)
 
 
 def test_a_firewall_in_the_way_is_told(own_town: Town) -> None:
