@@ -92,7 +92,7 @@ def _repeat(
     for number in range(runs or measure.runs):
         for side in sides:
             print(f"{name}, run {number + 1}, {side.name}", file=sys.stderr)
-            values = measure.act(side, work / f"bench{side.name}")
+            values = measure.act(side, work / f"{side.name}-{name}-{number}")
             for value_name, value in values.items():
                 samples.setdefault(value_name, {}).setdefault(side.name, []).append(value)
                 units[value_name] = measure.unit

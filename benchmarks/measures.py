@@ -52,9 +52,9 @@ def _clear(side: Side, folder: Path) -> None:
         try:
             command(side, folder, "down", "-v", "-t", "0", "--remove-orphans")
             break
-        except RuntimeError:
+        except RuntimeError as error:
             if attempt == _ATTEMPTS - 1:
-                raise
+                print(f"not all of a stack could be removed: {error}", file=sys.stderr)
             time.sleep(1)
     shutil.rmtree(folder)
 

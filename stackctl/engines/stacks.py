@@ -90,11 +90,18 @@ class Stacks:
                 self._drop_unused_contents()
                 self._tell_notices(emit, plan)
                 if request.verb == "up" and report.is_ok and not plan.is_empty:
-                    stamp = self._engine.stamp(project)
-                    # What registries have now is the next command's affair.
-                    plan, _ = self._plan(project, replace(request, pull="never"), engine)
+                    stamp, plan = self._look_again(project, request, engine, plan)
             _raise_failures(report, cancelled.is_set())
             emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
+
+    def _look_again(self, project: str, request: StackRequest, engine: LocalEngine, done: Plan) -> tuple[str, Plan]:
+        """Return a stamp and what the same request would do while it holds; "" when that cannot be told."""
+        stamp = self._engine.stamp(project)
+        try:
+            # What registries have now is the next command's affair.
+            return stamp, self._plan(project, replace(request, pull="never"), engine)[0]
+        except StackctlError:  # what was asked is done, whatever else there is now
+            return "", done
 
     def run(self, project: str, wanted_run: RunRequest, emit: Emit) -> None:
         """Bring a service's dependencies up and create a one-off of it; the last event names it. Never raises."""

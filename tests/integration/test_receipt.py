@@ -288,7 +288,7 @@ _CHANGES: Mapping[str, Callable[[Stack], None]] = {
 }
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(_CHANGES)), min_size=1, max_size=3))
 def test_an_answer_from_a_receipt_means_that_the_plan_is_empty(kept: Stack, changes: list[str]) -> None:
     kept.reset()
