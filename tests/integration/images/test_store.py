@@ -9,7 +9,7 @@ import lzma
 import os
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -164,11 +164,12 @@ class TestInUse:
     users: list[ImageUser]
 
     @pytest.fixture
-    def used(self, root: Path, tmp_path: Path) -> ImageStore:
+    def used(self, root: Path, tmp_path: Path) -> Iterator[ImageStore]:
         self.users = []
         store = ImageStore(str(root), users_of=lambda image_id: self.users if image_id == image().id else ())
         load(store, docker_save_archive(tmp_path / "a.tar", image()))
-        return store
+        yield store
+        store.close()
 
     def test_by_a_running_container_it_is_not_removed(self, used: ImageStore) -> None:
         self.users.append(ImageUser("0123456789abcdef", is_running=True))
@@ -254,7 +255,7 @@ def test_removing_while_loading_leaves_every_image_whole(store: ImageStore, root
     churning = threading.Thread(target=churn)
     churning.start()
     try:
-        for _ in range(15):
+        for _ in range(6):
             load(store, keeping)
             assert len(tree(store, "keep:1")[0]) == 500
             store.remove("keep:1")

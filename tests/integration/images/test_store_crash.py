@@ -19,7 +19,7 @@ from tests.support.engine import Engine, wait_until
 from tests.support.images import Image, docker_save_archive, files_tar
 from tests.support.store import NOTHING, kept, load
 
-FILES = {f"{n % 100}/{n}": b"x" * 100 for n in range(8_000)}
+FILES = {f"{n % 100}/{n}": b"x" * 100 for n in range(5_000)}
 BIG = Image((files_tar({"first": b"1"}), files_tar(FILES)), ("big:1",))
 
 
