@@ -30,7 +30,7 @@ from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError
 from stackctl.images.removal import ImageUser
 from stackctl.images.store import ImageStore
-from stackctl.runtime import successor
+from stackctl.runtime import faults, successor
 from stackctl.runtime.messages import PROTOCOL
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
@@ -139,6 +139,7 @@ class Daemon:
 def main(arguments: list[str]) -> None:
     """Be the daemon of the engine named by ``arguments``."""
     paths = EnginePaths(arguments[0], arguments[1])
+    faults.arm(os.environ.get("STACKCTL_FAULT", ""))
     os.environ["STACKCTL_API_SOCKET"] = paths.api_socket
     successor.watch(paths, int(arguments[5]), tuple(int(text) for text in arguments[2:5]))
     Daemon(paths, SupervisorClient(paths.supervisor_socket)).serve()

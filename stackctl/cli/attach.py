@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.failure import Failure
 from stackctl.cli.options import unsupported
 from stackctl.cli.settings import current_settings
@@ -25,7 +25,7 @@ def attach(index: int, no_stdin: bool, sig_proxy: bool, service: str) -> None:
     Only what is written from now on is shown; `logs` shows what was before.
     """
     settings = current_settings()
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     containers = containers_of(engine, project_of(settings))
     check_services(settings, (service,), {container.service for container in containers})
     container = replica(containers, service, index)

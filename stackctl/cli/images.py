@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.options import services_argument
 from stackctl.cli.render.durations import ago
 from stackctl.cli.render.sizes import size_text
@@ -28,7 +28,7 @@ _HEAD = ("CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREA
 def images(quiet: bool, form: str, services: tuple[str, ...]) -> None:
     """List the images that the stack's containers were made of."""
     settings = current_settings()
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = of_services(settings, containers_of(engine, project_of(settings)), services)
     known = {image["Id"]: image for image in engine.images()} if engine is not None and found else {}
     shapes = [_shape(container.name, container.entry, known) for container in found]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import click
 
 from stackctl import labels
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed, in_order
 from stackctl.cli.render.table import table
 from stackctl.cli.settings import current_settings
@@ -23,7 +23,7 @@ from stackctl.cli.settings import current_settings
 def ls(shows_all: bool, quiet: bool, filters: tuple[str, ...], form: str) -> None:
     """List the stacks of this engine, wherever their files are."""
     wanted = [_name_of(text) for text in filters]
-    engine = running_engine(current_settings())
+    engine = known_engine(current_settings())
     entries = engine.containers(all=True, labels=[labels.PROJECT]) if engine is not None else []
     stacks: dict[str, list[Listed]] = {}
     for container in in_order(entries):

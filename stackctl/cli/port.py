@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.render.ports import host_text, ports_of
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
@@ -20,7 +20,7 @@ from stackctl.errors import NotFound
 def port(protocol: str, index: int, service: str, private_port: int | None) -> None:
     """Show where a port of a service is published, or where all of them are."""
     settings = current_settings()
-    containers = containers_of(running_engine(settings), project_of(settings))
+    containers = containers_of(known_engine(settings), project_of(settings))
     check_services(settings, (service,), {container.service for container in containers})
     published = [entry for entry in ports_of(replica(containers, service, index).entry) if entry.public]
     if private_port is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.options import services_argument
 from stackctl.cli.render.style import without_controls
 from stackctl.cli.render.table import table
@@ -19,7 +19,7 @@ from stackctl.errors import Conflict, NotFound
 def top(services: tuple[str, ...]) -> None:
     """List the processes in running containers, with the ids they have on this machine."""
     settings = current_settings()
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = of_services(settings, containers_of(engine, project_of(settings)), services)
     head: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = []

@@ -7,7 +7,7 @@ import json
 import click
 
 from stackctl import labels
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.options import services_argument
 from stackctl.cli.render.table import table
 from stackctl.cli.settings import current_settings
@@ -23,7 +23,7 @@ def volumes(quiet: bool, form: str, services: tuple[str, ...]) -> None:
     """List the volumes of the stack, or those that containers of the services use."""
     settings = current_settings()
     project = project_of(settings)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = [] if engine is None else engine.volumes()
     found = [volume for volume in found if (volume.get("Labels") or {}).get(labels.PROJECT) == project]
     if services:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.changing import change_existing
-from stackctl.cli.connect import running_engine
+from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.failure import Failure
 from stackctl.cli.settings import current_settings
@@ -29,7 +29,7 @@ def wait(down_project: bool, services: tuple[str, ...]) -> None:
     """Wait until the services' containers have ended; exit with the code of the first that ends."""
     settings = current_settings()
     project = project_of(settings)
-    engine = running_engine(settings)
+    engine = known_engine(settings)
     found = of_services(settings, containers_of(engine, project), services)
     if engine is None or not found:
         raise StackctlError(

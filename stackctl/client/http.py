@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -17,6 +18,8 @@ _PIECE_BYTES: Final = 1 << 16
 _LINE_BYTES: Final = 1 << 16
 _HEADERS: Final = 1000
 _ERROR_BODY_BYTES: Final = 1 << 22
+_REPLACED_S: Final = 5.0
+_PAUSE_S: Final = 0.02
 _AGENT: Final = "stackctl"
 
 
@@ -290,14 +293,19 @@ def quote(text: str) -> str:
 
 
 def _connect(path: str, timeout_s: float | None) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        sock.settimeout(timeout_s)
-        sock.connect(path)
-    except OSError as error:
-        sock.close()
-        raise _unreachable(path, error) from error
-    return sock
+    deadline = time.monotonic() + _REPLACED_S
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            sock.settimeout(timeout_s)
+            sock.connect(path)
+            return sock
+        except OSError as error:
+            sock.close()
+            # Refused: who listened has just died without taking the socket along; another is on its way.
+            if not isinstance(error, ConnectionRefusedError) or time.monotonic() > deadline:
+                raise _unreachable(path, error) from error
+        time.sleep(_PAUSE_S)
 
 
 def _unreachable(path: str, error: OSError) -> EngineUnreachable:

@@ -7,7 +7,7 @@ import hmac
 import os
 from collections.abc import Iterable, Mapping
 
-from stackctl.runtime.paths import EnginePaths, write_atomically
+from stackctl.runtime.paths import EnginePaths, drop_half_written, write_atomically
 
 
 class ContentStore:
@@ -19,6 +19,7 @@ class ContentStore:
 
     def __init__(self, paths: EnginePaths) -> None:
         self._folder = paths.contents
+        drop_half_written(self._folder)
         self._key = _key(f"{paths.root}/contents.key")
 
     def fingerprint(self, content: bytes) -> str:

@@ -54,6 +54,7 @@ from stackctl.reconcile.action import (
     UpdateContainer,
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.record import read_spec
 from stackctl.runtime.supervisor_client import Call, Message, SupervisorClient
@@ -143,6 +144,12 @@ class LocalEngine:
 
     def perform(self, action: Action, cancelled: CancelCheck) -> str:
         """See ``reconcile.engine.Engine.perform``."""
+        fault_point(f"apply: before {type(action).__name__}")
+        self._perform(action, cancelled)
+        fault_point(f"apply: after {type(action).__name__}")
+        return ""
+
+    def _perform(self, action: Action, cancelled: CancelCheck) -> None:
         match action:
             case PullImage():
                 self._registries.perform(action, cancelled)
@@ -160,7 +167,6 @@ class LocalEngine:
                 self._await(action, cancelled)
             case _:
                 self._perform_on_container(action, cancelled)
-        return ""
 
     def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> None:
         match action:

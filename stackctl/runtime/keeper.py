@@ -22,7 +22,7 @@ from typing import Final
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ROLES: Final = ("supervisor", "daemon")
 _BACK_OFF_S: Final = (0.0, 0.1, 0.5, 2.0, 10.0)
-_CALM_S: Final = 2.0
+_CALM_S: Final = 1.0
 
 
 class Keeper:

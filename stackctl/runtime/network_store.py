@@ -12,7 +12,7 @@ from stackctl.model.network import NetworkSpec
 from stackctl.runtime.network.addresses import parse_subnet
 from stackctl.runtime.network.bridges import BridgeInfo
 from stackctl.runtime.network.ipam import Addressing, AddressPool
-from stackctl.runtime.paths import write_atomically
+from stackctl.runtime.paths import drop_half_written, write_atomically
 from stackctl.wire import codec
 
 
@@ -48,6 +48,7 @@ class NetworkStore:
 
     def read_all(self) -> list[Network]:
         """Return every network whose record can be read."""
+        drop_half_written(self._folder)
         found = (self._read(name) for name in sorted(os.listdir(self._folder)))
         return [network for network in found if network is not None]
 

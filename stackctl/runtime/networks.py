@@ -11,6 +11,7 @@ from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.model.container import JoinNetworks, NoNetwork
 from stackctl.model.network import NetworkSpec
 from stackctl.runtime import etc_files
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel.netlink import Netlink
 from stackctl.runtime.kernel.netns import open_netns
 from stackctl.runtime.loop import Loop
@@ -78,6 +79,7 @@ class Networks:
             # Order: the record before the bridge, so that a bridge without a record is never anything but leftovers.
             self._store.write(network)
             self._networks[spec.name] = network
+            fault_point("network: record written")
             try:
                 self._raise_bridge(network)
             except BaseException:
@@ -94,8 +96,10 @@ class Networks:
         if users:
             raise Conflict(f"network {name} is in use by {', '.join(users)}", code="network-in-use")
         self._forget(network)
+        fault_point("network removal: record gone")
         self._traffic.zone.drop(name)
         self._traffic.apply()
+        fault_point("network removal: rules gone")
         bridges.remove_bridge(bridges.bridge_name(self._paths.engine_id, network.id), netlink=self._netlink)
 
     def notices(self) -> list[str]:
@@ -126,6 +130,7 @@ class Networks:
                 gateway=network.addressing.gateway,
                 prefix=network.addressing.prefix,
             )
+            fault_point("network: bridge made")
             self._notices += [notice for notice in network.bridge.notices if notice not in self._notices]
         return network.bridge
 
@@ -163,6 +168,7 @@ class Networks:
                 bridges.attach(netns, (), netlink=self._netlink, sysctls=sysctls)
                 return
             bridges.attach(netns, self._endpoints(container), netlink=self._netlink, sysctls=sysctls)
+            fault_point("attach: interfaces made")
             container.facts.dns_port = 0
             self._serve_dns(container, netns)
         finally:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+_TEMPORARY: Final = ".tmp"
 RUN_PARENT: Final = "/run/stackctl"
 
 
@@ -149,17 +150,35 @@ def write_atomically(path: str, content: bytes, *, mode: int = 0o600, is_durable
 
     With ``is_durable`` it is on the disk when this returns.
     """
-    temporary = f"{path}.tmp{os.getpid()}"
+    temporary = f"{path}{_TEMPORARY}{os.getpid()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        os.write(fd, content)
-        if is_durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
+        try:
+            write_all(fd, content)
+            if is_durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
     if is_durable:
         _fsync_folder(os.path.dirname(path))
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write all of it: a disk that is getting full takes a part first. Raises OSError."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def drop_half_written(folder: str) -> None:
+    """Unlink what a writer that died left in ``folder``. Raises OSError."""
+    for name in os.listdir(folder):
+        if name.rpartition(_TEMPORARY)[2].isdigit() and _TEMPORARY in name:
+            os.unlink(f"{folder}/{name}")
 
 
 def _fsync_folder(path: str) -> None:

@@ -14,7 +14,7 @@ import sys
 from typing import Final
 
 from stackctl.errors import EngineError
-from stackctl.runtime import adopt, connections, spawn
+from stackctl.runtime import adopt, connections, faults, spawn
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import capabilities, cgroup, features, interpreter, libc, tiny_init
@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> None:
     """Be the supervisor of the engine named by ``arguments``."""
     _seal_interpreter()
     paths = EnginePaths(arguments[0], arguments[1])
+    faults.arm(os.environ.get("STACKCTL_FAULT", ""))
     lock, kept_a, kept_b = (int(text) for text in arguments[2:5])
     for fd in (lock, kept_a, kept_b):
         os.set_inheritable(fd, False)

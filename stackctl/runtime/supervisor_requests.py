@@ -117,7 +117,7 @@ def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -
 
 
 def _kill(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    stop.kill(world.find(message["name"]), message["signal"])
+    stop.kill(world, world.find(message["name"]), message["signal"])
     reply.ok()
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.model.volume import VolumeSpec
-from stackctl.runtime.paths import EnginePaths, write_atomically
+from stackctl.runtime.faults import fault_point
+from stackctl.runtime.paths import EnginePaths, drop_half_written, write_atomically
 from stackctl.wire import codec
 
 
@@ -33,6 +34,8 @@ class VolumeStore:
             volume = self._read(name)
             if volume is not None:
                 self._known[name] = volume
+            else:
+                self._drop_half_made(name)
 
     def all(self) -> list[Volume]:
         """Return every volume, by name."""
@@ -51,6 +54,7 @@ class VolumeStore:
         folder = f"{self._paths.volumes}/{spec.name}"
         volume = Volume(spec, self._mountpoint(spec), time.time_ns())
         os.makedirs(f"{folder}/_data", 0o755, exist_ok=True)
+        fault_point("volume: folder made")
         shape = {"spec": codec.encode(spec), "created_ns": volume.created_ns}
         write_atomically(f"{folder}/spec.json", json.dumps(shape).encode())
         self._known[spec.name] = volume
@@ -69,6 +73,14 @@ class VolumeStore:
         if options.get("device") and "bind" in options.get("o", "").split(","):
             return options["device"]
         return f"{self._paths.volumes}/{spec.name}/_data"
+
+    def _drop_half_made(self, name: str) -> None:
+        # Only what is empty goes: content without a readable record is somebody's data all the same.
+        folder = f"{self._paths.volumes}/{name}"
+        with contextlib.suppress(OSError):
+            drop_half_written(folder)
+            os.rmdir(f"{folder}/_data")
+            os.rmdir(folder)
 
     def _read(self, name: str) -> Volume | None:
         with contextlib.suppress(OSError, ValueError, KeyError):

@@ -11,6 +11,8 @@ from stackctl.errors import Conflict, ContainerError, NotFound
 from stackctl.model.container import Attachment, ContainerSpec, ContentMount, JoinNetworks, VolumeMount
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
+from stackctl.runtime.faults import fault_point
+from stackctl.runtime.paths import write_all
 from stackctl.runtime.record import Container
 from stackctl.runtime.state import Facts
 from stackctl.runtime.verbs.remove import discard_folder
@@ -39,15 +41,19 @@ def create(world: World, spec: ContainerSpec, root: OverlayRoot | HostRoot) -> C
     world.add(container)
     # Order: the row before the folder, so that a folder without a row is never anything but leftovers.
     world.save(container)
+    fault_point("create: row written")
     try:
         _make_folder(world, container)
+        fault_point("create: folder made")
         world.save_spec(container)
     except BaseException:
         discard_folder(world, container)
         world.store.delete(container.id)
         world.forget(container)
         raise
+    fault_point("create: specification written")
     world.set_phase(container, "created")
+    fault_point("create: done")
     return container
 
 
@@ -90,7 +96,7 @@ def _write_content(world: World, mount: ContentMount, path: str) -> None:
         ) from error
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, content)
+        write_all(fd, content)
         os.fchown(fd, mount.uid, mount.gid)
         os.fchmod(fd, mount.mode)
     finally:

@@ -9,6 +9,7 @@ from typing import Final
 
 from stackctl.model.container import RestartPolicy
 from stackctl.runtime import health
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel import features
 from stackctl.runtime.kernel.process import exit_code, exit_status
 from stackctl.runtime.record import Container
@@ -56,6 +57,7 @@ def ended(world: World, container: Container, code: int) -> None:
     facts.oom_killed = world.cgroups.oom_kills(world.paths.engine_id, container.id) > facts.oom_kills_before
     ran_ns = facts.finished_ns - facts.started_ns
     # Order: the code is on disk before anyone is told; descriptors that pin the network namespace go first.
+    fault_point("exit: seen")
     health.end(container)
     _close_process(world, container)
     world.journal.forget(facts.pid, facts.start_ticks)
@@ -76,6 +78,7 @@ def follow_policy(world: World, container: Container, code: int) -> None:
         _restart_later(world, container)
         return
     release(world, container)
+    fault_point("exit: all given back")
     world.set_phase(container, "exited" if facts.started_ns else "created")
 
 

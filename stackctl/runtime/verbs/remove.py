@@ -8,6 +8,7 @@ import signal
 import time
 
 from stackctl.errors import Conflict
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.record import Container
 from stackctl.runtime.world import World
 
@@ -22,10 +23,14 @@ def remove(world: World, container: Container) -> None:
     # Order: the row says "removing" first; whoever finds it so later goes on here.
     container.phase = "removing"
     world.save(container)
+    fault_point("remove: row written")
     world.networks.release(container)
     world.cgroups.remove(world.paths.engine_id, container.id)
+    fault_point("remove: addresses and cgroup given back")
     discard_folder(world, container)
+    fault_point("remove: folder in the trash")
     world.store.delete(container.id)
+    fault_point("remove: row deleted")
     world.forget(container)
     world.notify(container)
 

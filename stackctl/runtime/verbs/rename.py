@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stackctl.errors import Conflict
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.record import Container
 from stackctl.runtime.world import World
 
@@ -24,6 +25,7 @@ def rename(world: World, container: Container, new_name: str) -> None:
     world.names[new_name] = container
     # Order: the specification is the truth; a row with the old name is corrected from it.
     world.save_spec(container)
+    fault_point("rename: specification written")
     world.save(container)
     world.networks.rename(container)
     world.notify(container)

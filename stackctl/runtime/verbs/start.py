@@ -11,6 +11,7 @@ from functools import partial
 from stackctl.errors import Conflict, ContainerError, EngineError
 from stackctl.model.container import HostNetwork, ShareNetwork
 from stackctl.runtime import health, spawn
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.init import child
 from stackctl.runtime.init.plan import InitPlan
 from stackctl.runtime.init_plan import container_env, hostname_of, init_plan, process_plan
@@ -53,6 +54,7 @@ def launch(world: World, container: Container, done: Done) -> None:
         container.restart_timer.cancel()
         container.restart_timer = None
     world.set_phase(container, "starting")
+    fault_point("start: row written")
     try:
         _launch(world, container, done)
     except (OSError, EngineError) as error:
@@ -110,10 +112,12 @@ def _launch(world: World, container: Container, done: Done) -> None:
         spec = container.spec
         owner = _network_owner(world, container)
         world.networks.acquire(container, hostname_of(container), owner)
+        fault_point("start: addresses and ports held")
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
         container.facts.oom_kills_before = world.cgroups.oom_kills(world.paths.engine_id, container.id)
         world.cgroups.apply_limits(cgroup, spec.limits)
         world.cgroups.apply_devices(cgroup, spec.devices, spec.privileged)
+        fault_point("start: cgroup made")
         report = spawn.Report.open()
         undo.callback(report.close)
         child_ends = ExitStack()
@@ -147,9 +151,13 @@ def _launch(world: World, container: Container, done: Done) -> None:
             cgroup_is_v2=world.cgroups.is_v2,
             network_pidfd=owner.pidfd if owner is not None else -1,
         )
+        fault_point("start: output kept")
         _born(world, container, plan, joins.birth_fd, report)
+        fault_point("start: process recorded")
         world.networks.connect(container, container.facts.pid)
+        fault_point("start: network connected")
         _release(world, container, report)
+        fault_point("start: process released")
         child_ends.close()
         container.look_at_start = spawn.when_started(
             world.loop, report, lambda data: _finish(world, container, report, data, done)
@@ -225,6 +233,7 @@ def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, rep
     if born.pid == 0:
         report.close_in_child()
         child.run(plan)
+    fault_point("start: process born")
     container.pidfd = born.pidfd
     facts = container.facts
     facts.pid, facts.identity, facts.start_ticks = born.pid, world.identity(born.pidfd), start_ticks(born.pid)
@@ -267,8 +276,10 @@ def _finish(world: World, container: Container, report: spawn.Report, data: byte
         container.logs.add(os.dup(container.terminal_fd), STDOUT)
     container.facts.started_ns = time.time_ns()
     world.set_phase(container, "running")
+    fault_point("start: running")
     health.begin(world, container)
     world.networks.publish(container)
+    fault_point("start: published")
     done(None)
 
 

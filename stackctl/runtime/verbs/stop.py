@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stackctl.errors import Conflict, ContainerError
+from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel.process import send_signal, signal_number
 from stackctl.runtime.record import Container
 from stackctl.runtime.verbs.retire import retire
@@ -32,6 +33,9 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
         world.save(container)
         done(None)
         return
+    # Order: that its end is meant is on disk before it ends, or the next supervisor would bring it back.
+    world.save(container)
+    fault_point("stop: intent written")
     call_when_exited(world, container, lambda: done(None))
     if container.stop_timer is not None:
         container.stop_timer.cancel()
@@ -39,7 +43,9 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
 
 
 def _send_stop_signal(world: World, container: Container, grace_s: float) -> None:
+    fault_point("stop: traffic off")
     send_signal(container.pidfd, _stop_signal(container))
+    fault_point("stop: signal sent")
     container.stop_timer = world.loop.call_later(grace_s, lambda: kill_all(world, container))
 
 
@@ -58,7 +64,7 @@ def kill_all(world: World, container: Container) -> None:
             world.cgroups.kill_all(world.paths.engine_id, container.id)
 
 
-def kill(container: Container, signal_name: str) -> None:
+def kill(world: World, container: Container, signal_name: str) -> None:
     """Send a signal to the first process. Raises ContainerError for an unknown one, Conflict if not running."""
     try:
         number = signal_number(signal_name)
@@ -69,6 +75,7 @@ def kill(container: Container, signal_name: str) -> None:
     if number == _KILL:
         container.facts.is_wanted = False
         container.facts.was_stopped = True
+        world.save(container)
     send_signal(container.pidfd, number)
 
 

@@ -1,0 +1,142 @@
+"""Supervisor or daemon is killed at each step of a change: the same command again ends it as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stackctl.cli import main
+from stackctl.client.engine_client import EngineClient
+from stackctl.engines.start import ensure_engine
+from tests.support.engine import Engine
+from tests.support.leaks import Leaks, wait_for_no_leftovers
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.changes_shared_engine
+
+_STACK = """\
+name: steps
+services:
+  base:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    environment: {{VERSION: "{version}"}}
+    volumes: ["data:/data"]
+    secrets: [token]
+    ports: ["127.0.0.1:{port}:80"]
+    restart: always
+  top:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    depends_on: [base]
+volumes: {{data: {{}}}}
+secrets: {{token: {{file: ./token}}}}
+"""
+
+
+class Bench:
+    """A stack on an engine whose processes die when told."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self.folder, self.engine, self.port = folder, engine, free_port()
+        self.plan, self.trace = folder / "fault", folder / "fault.trace"
+        (folder / "token").write_text("secret", encoding="utf-8")
+        self.describe("1")
+
+    def describe(self, version: str) -> None:
+        """Write the stack file."""
+        text = _STACK.format(version=version, port=self.port)
+        (self.folder / "compose.yaml").write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str) -> int:
+        """Run a command here: a process for each would be most of the time."""
+        return main.run(["-f", str(self.folder / "compose.yaml"), *arguments])
+
+    def steps_of(self, *arguments: str) -> list[str]:
+        """Run a command whole and return the steps it took, each once."""
+        self.trace.write_text("", encoding="utf-8")
+        assert self.run(*arguments) == 0
+        return list(dict.fromkeys(self.trace.read_text(encoding="utf-8").splitlines()))
+
+    def run_with_a_kill(self, step: str, *arguments: str) -> None:
+        """Run a command during which a process dies at ``step``, then the same again, which must end well."""
+        doomed = os.pidfd_open(self.pids()["daemon" if step.startswith("apply") else "supervisor"])
+        self.plan.write_text(step, encoding="utf-8")
+        self.run(*arguments)
+        select.select([doomed], [], [], 10)
+        os.close(doomed)
+        assert not self.plan.exists(), f"nothing came by {step!r} in {arguments[0]}"
+        assert self.run(*arguments) == 0, f"{arguments[0]} after a death at {step!r}"
+
+    def assert_up(self, step: str) -> None:
+        """The stack runs as described, once."""
+        assert self.run("plan", "--detailed-exitcode") == 0, f"after a death at {step!r}"
+        rows = self.client().containers(all=True)
+        assert sorted((row["Names"][0], row["State"]) for row in rows) == [
+            ("/steps-base-1", "running"),
+            ("/steps-top-1", "running"),
+        ], f"after a death at {step!r}"
+
+    def client(self) -> EngineClient:
+        return EngineClient(ensure_engine(self.engine.variables()))
+
+    def pids(self) -> dict[str, int]:
+        found: dict[str, int] = self.client().engine_status()["pids"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Path) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("steps")
+    engine = Engine(folder / "engine", {"STACKCTL_FAULT": str(folder / "fault")})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**engine.variables(), "COMPOSE_PROGRESS": "quiet"}.items():
+            patch.setenv(name, value)
+        engine.run("image", "load", "-i", str(busybox_archive))
+        try:
+            yield Bench(folder, engine)
+        finally:
+            engine.stop()
+
+
+def test_a_death_at_any_step_of_up_change_and_down_is_made_good_by_the_same_command(bench: Bench) -> None:
+    up = bench.steps_of("up", "-d")
+    bench.describe("2")
+    change = bench.steps_of("up", "-d")
+    down = bench.steps_of("down", "-v")
+    idle = Leaks.look()
+    # Before one step of a plan is after another; once is enough, as each costs a new daemon.
+    change, down = ([step for step in steps if "apply: before" not in step] for steps in (change, down))
+    assert len(up) > 20 and len(change) > 15 and len(down) > 10, (up, change, down)
+
+    for number in range(max(len(up), len(change), len(down))):
+        bench.describe("1")
+        _up(bench, up, number)
+        bench.describe("2")
+        _up(bench, change, number)
+        if number < len(down):
+            bench.run_with_a_kill(down[number], "down", "-v")
+        else:
+            assert bench.run("down", "-v") == 0
+        assert wait_for_no_leftovers(bench.engine.root) == [], f"after round {number}"
+    _assert_nothing_new(bench, idle)
+
+
+def _up(bench: Bench, steps: list[str], number: int) -> None:
+    if number >= len(steps):
+        assert bench.run("up", "-d") == 0
+        return
+    bench.run_with_a_kill(steps[number], "up", "-d")
+    bench.assert_up(steps[number])
+
+
+def _assert_nothing_new(bench: Bench, idle: Leaks) -> None:
+    """But for the engine\'s own processes, which were replaced, the machine is as it was with the idle engine."""
+    own = tuple(f"process {pid}:" for pid in bench.pids().values())
+    assert [thing for thing in idle.wait_until_gone(2.0) if not thing.startswith(own)] == []
