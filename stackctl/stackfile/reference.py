@@ -1,0 +1,97 @@
+"""The reference of stack files, made from the schema and from what the engine honours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from stackctl.stackfile.schema import load_schema
+from stackctl.stackfile.support_table import TOP, Table, Verdict
+
+_HEAD = """\
+# The stack file
+
+Every key that stack files can have, and what the built-in engine makes of it. This page is made from the schema
+(`stackctl schema --format markdown`); `stackctl schema` prints the schema itself, for editors:
+
+    # yaml-language-server: $schema=./stack.schema.json
+
+A key marked *ignored* is a warning when it is used, one marked *refused* an error; both name the key with its line.
+How values are merged, interpolated and written out is as in Docker Compose; `stackctl config` shows the result.
+"""
+_TITLES = {
+    "services": "A service",
+    "networks": "A network",
+    "volumes": "A volume",
+    "configs": "A config",
+    "secrets": "A secret",
+    "models": "A model",
+    "jobs": "A job",
+    "include": "An entry of `include`",
+}
+
+
+class Key(NamedTuple):
+    """A key, by its path (``*`` for any name or item), and what it means."""
+
+    path: tuple[str, ...]
+    meaning: str
+
+
+def keys() -> list[Key]:
+    """Return every key of the schema, each once, with its description."""
+    found: dict[tuple[str, ...], str] = {}
+    for key in _walk(load_schema(), (), frozenset()):
+        found[key.path] = found.get(key.path) or key.meaning
+    return [Key(path, meaning) for path, meaning in sorted(found.items())]
+
+
+def verdict(path: tuple[str, ...]) -> Verdict:
+    """Return what the built-in engine makes of a key."""
+    table: Table | Verdict = TOP
+    for part in path:
+        if isinstance(table, Verdict):
+            break
+        table = table.get(part, table.get("*", Verdict(None)))
+    return table if isinstance(table, Verdict) else Verdict(None)
+
+
+def reference() -> str:
+    """Return the reference as Markdown."""
+    every = keys()
+    lines = [_HEAD, "## At the top level\n", *_rows(every, ())]
+    for section, title in _TITLES.items():
+        lines += [f"\n## {title}\n", *_rows(every, (section, "*"))]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(every: list[Key], within: tuple[str, ...]) -> list[str]:
+    found = ["| key | meaning | built-in engine |", "|---|---|---|"]
+    for key in every:
+        inner = key.path[len(within) :]
+        if key.path[: len(within)] == within and (within or len(inner) == 1):
+            shown = ".".join("[]" if part == "*" else part for part in inner).replace(".[]", "[]")
+            found.append(f"| `{shown}` | {key.meaning.replace('|', chr(92) + '|')} | {_support(key.path)} |")
+    return found
+
+
+def _support(path: tuple[str, ...]) -> str:
+    severity, reason, _ = verdict(path)
+    if severity is None:
+        return "yes"
+    return f"{'refused' if severity == 'error' else 'ignored'}: {reason}"
+
+
+def _walk(schema: dict[str, Any], path: tuple[str, ...], seen: frozenset[str]) -> Iterator[Key]:
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        if name not in seen:
+            yield from _walk(load_schema()["$defs"][name], path, seen | {name})
+    for branch in schema.get("anyOf", ()):
+        yield from _walk(branch, path, seen)
+    for key, entry in schema.get("properties", {}).items():
+        yield Key((*path, key), entry.get("description", ""))
+        yield from _walk(entry, (*path, key), seen)
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(schema.get(keyword), dict):
+            yield from _walk(schema[keyword], (*path, "*"), seen)
