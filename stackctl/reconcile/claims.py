@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
 
 from stackctl.model.container import ContainerSpec, JoinNetworks, PublishedPort
-from stackctl.model.observed import ObservedContainer
+from stackctl.model.observed import ObservedContainer, ObservedPort
 from stackctl.reconcile.match import RUNNING
 
-_ANY = ("", "0.0.0.0", "::")
+_ANY: Final = ("", "0.0.0.0", "::")
+_Group: TypeAlias = tuple[str, str]
+"""Who may have a host port together: a share, and an address of the host."""
 
 
 class Holders:
     """Who has which host ports and addresses now."""
 
     def __init__(self, containers: Iterable[ObservedContainer]) -> None:
-        self._ports: dict[tuple[str, int], list[ObservedContainer]] = {}
+        self._ports: dict[tuple[str, int], dict[_Group, list[ObservedContainer]]] = {}
         self._addresses: dict[tuple[str, str], ObservedContainer] = {}
         for container in containers:
             if container.state not in RUNNING:
                 continue
             for port in container.ports:
-                self._ports.setdefault((port.protocol, port.host_port), []).append(container)
+                groups = self._ports.setdefault((port.protocol, port.host_port), {})
+                groups.setdefault((_share(container, port), port.host_ip), []).append(container)
             for address in container.networks:
                 self._addresses[address.network, address.ipv4] = container
 
@@ -34,9 +38,9 @@ class Holders:
         for port in wanted.ports:
             # Of a range any free port will do: only a single one can be in somebody's hands.
             if port.host_first and port.host_first == port.host_last:
-                for holder in self._ports.get((port.protocol, port.host_first), ()):
-                    if _excludes(port, holder):
-                        yield holder
+                for group, holders in self._ports.get((port.protocol, port.host_first), {}).items():
+                    if _excludes(port, group):
+                        yield from holders
 
     def _by_address(self, wanted: ContainerSpec) -> Iterator[ObservedContainer]:
         if isinstance(wanted.networking, JoinNetworks):
@@ -46,10 +50,16 @@ class Holders:
                     yield holder
 
 
-def _excludes(port: PublishedPort, holder: ObservedContainer) -> bool:
-    """Whether ``holder``, which has a host port of this number, keeps others from having ``port``."""
-    own = holder.spec.ports if holder.spec is not None else ()
-    if port.share and any((other.share, other.host_ip) == (port.share, port.host_ip) for other in own):
+def _share(container: ObservedContainer, port: ObservedPort) -> str:
+    """Return the share group in which a container has a host port."""
+    own = container.spec.ports if container.spec is not None else ()
+    same = (held for held in own if held.host_first == port.host_port and held.host_ip == port.host_ip)
+    return next((held.share for held in same if held.protocol == port.protocol), "")
+
+
+def _excludes(port: PublishedPort, group: _Group) -> bool:
+    """Whether those who have a host port of this number together keep others from having ``port``."""
+    _, host_ip = group
+    if port.share and group == (port.share, port.host_ip):
         return False
-    ips = {held.host_ip for held in holder.ports if held.host_port == port.host_first}
-    return port.host_ip in _ANY or any(ip in _ANY or ip == port.host_ip for ip in ips)
+    return port.host_ip in _ANY or host_ip in _ANY or host_ip == port.host_ip
