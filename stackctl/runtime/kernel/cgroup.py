@@ -118,6 +118,16 @@ def write(path: str, text: str) -> None:
         os.close(fd)
 
 
+def write_each(path: str, values: Iterable[str]) -> None:
+    """Write several values to a control file, each in one write. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for value in values:
+            os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
 def read(path: str) -> str:
     """Read a control file; "" when it is not there."""
     try:

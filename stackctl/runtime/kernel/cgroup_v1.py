@@ -23,6 +23,7 @@ from stackctl.runtime.kernel.cgroup import (
     read,
     remove_folder,
     write,
+    write_each,
 )
 from stackctl.runtime.kernel.devices import rules_for
 
@@ -40,10 +41,13 @@ class V1Driver:
 
     def __init__(self, mounts: Mapping[str, str]) -> None:
         self._mounts = dict(mounts)
+        self._fresh: set[str] = set()
 
     def create(self, engine_id: str, container_id: str) -> str:
         """Make the container's group in every hierarchy we join; harmless when it exists."""
         group = group_path(engine_id, container_id)
+        if not any(os.path.isdir(self._folder(controller, group)) for controller in self._joined(group)):
+            self._fresh.add(group)
         for controller in self._joined(group):
             os.makedirs(self._folder(controller, group), 0o755, exist_ok=True)
         return group
@@ -62,6 +66,7 @@ class V1Driver:
         self._set_memory(group, limits)
         if limits.cpuset:
             self._set_cpuset(group, limits.cpuset)
+        self._fresh.discard(group)
 
     def apply_devices(self, group: str, devices: Iterable[Device], is_privileged: bool) -> None:
         """Allow only the default devices and these; a privileged container all."""
@@ -73,8 +78,7 @@ class V1Driver:
             return
         # Order: deny all before the container's first process is in the group, then allow one by one.
         write(f"{folder}/devices.deny", "a")
-        for rule in rules_for(devices):
-            write(f"{folder}/devices.allow", str(rule))
+        write_each(f"{folder}/devices.allow", map(str, rules_for(devices)))
 
     def join_fds(self, group: str) -> Joins:
         """Open the files a process writes "0" to."""
@@ -140,6 +144,8 @@ class V1Driver:
         return f"{self._mounts.get(controller, '/nonexistent')}/{group}"
 
     def _set(self, controller: str, group: str, file: str, value: str, *, needed: bool) -> None:
+        if not needed and group in self._fresh:
+            return  # a new group has no limits: seven files less to write
         try:
             write(f"{self._folder(controller, group)}/{file}", value)
         except OSError as error:
@@ -154,10 +160,11 @@ class V1Driver:
         # other. Taking the outer bound away first is right for both.
         self._set("memory", group, "memory.memsw.limit_in_bytes", _UNLIMITED_MEMORY, needed=False)
         self._set("memory", group, "memory.limit_in_bytes", limit, needed=bool(limits.memory_bytes))
+        has_reservation = limits.memory_reservation_bytes > 0
         has_swap_limit = limits.memory_swap_bytes > 0
         if has_swap_limit:
             self._set("memory", group, "memory.memsw.limit_in_bytes", swap, needed=True)
-        self._set("memory", group, "memory.soft_limit_in_bytes", reservation, needed=False)
+        self._set("memory", group, "memory.soft_limit_in_bytes", reservation, needed=has_reservation)
 
     def _set_cpuset(self, group: str, cpus: str) -> None:
         if "cpuset" not in self._mounts:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from stackctl.errors import EngineError
 from stackctl.model.container import Device
 
 _CHARACTER: Final = stat.S_IFCHR | 0o666
@@ -51,10 +52,13 @@ DEFAULT_RULES: Final = (
 
 
 def rules_for(devices: Iterable[Device]) -> tuple[DeviceRule, ...]:
-    """Return the default rules and one for each device. Raises OSError for a device that is not there."""
+    """Return the default rules and one for each device. Raises EngineError for a device that is not there."""
     found = list(DEFAULT_RULES)
     for device in devices:
-        status = os.stat(device.source)
+        try:
+            status = os.stat(device.source)
+        except OSError as error:
+            raise EngineError(f"cannot use device {device.source}: {error.strerror}", code="device-missing") from error
         kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
         found.append(DeviceRule(kind, os.major(status.st_rdev), os.minor(status.st_rdev), device.permissions))
     return tuple(found)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.composed import Composed, composed
+from tests.support.composed import Composed, composed, one_service
 from tests.support.engine import Engine
 from tests.support.images import (
     busybox_image,
@@ -144,8 +144,8 @@ def test_a_volume_without_copy_stays_empty(stack: Composed) -> None:
 def test_a_volume_with_content_is_not_filled_again(engine: Engine, tmp_path: Path) -> None:
     text = """
         name: again
-        services: {web: {image: data, command: sleep 1000, stop_grace_period: 0s, volumes: ["v:/data"]}}
-        volumes: {v: {}}
+        services: {web: {image: data, command: sleep 1000, stop_grace_period: 0s, volumes: ["vol:/data"]}}
+        volumes: {vol: {}}
     """
     with composed(engine, tmp_path / "s", text, "-d") as stack:
         stack.sh("web", "rm /data/file; echo mine > /data/own")
@@ -166,14 +166,14 @@ def test_a_part_of_a_volume_never_leaves_it(engine: Engine, tmp_path: Path) -> N
     text = """
         name: escape
         services:
-          first: {image: busybox, command: ln -s / /v/out, volumes: ["v:/v"]}
+          first: {image: busybox, command: ln -s / /v/out, volumes: ["vol:/v"]}
           second:
             image: busybox
             command: sleep 1000
             stop_grace_period: 0s
-            volumes: [{type: volume, source: v, target: /v, volume: {subpath: out}}]
+            volumes: [{type: volume, source: vol, target: /v, volume: {subpath: out}}]
             depends_on: {first: {condition: service_completed_successfully}}
-        volumes: {v: {}}
+        volumes: {vol: {}}
     """
     with composed(engine, tmp_path / "s", text, "-d") as stack:
         assert stack.sh("second", "ls -A /v").split() == ["out"]
@@ -214,6 +214,14 @@ def test_devices_not_asked_for_cannot_be_used(stack: Composed) -> None:
     script = "mknod /x b 7 0 && mknod /y c 1 1 && (head -c 1 /x; head -c 1 /y); true"
 
     assert stack.exec("web", "sh", "-c", script).err.count("Operation not permitted") == 2
+
+
+def test_a_device_that_is_not_there_is_named(engine: Engine, tmp_path: Path) -> None:
+    with composed(engine, tmp_path / "s", one_service("command: sleep 9, devices: [/dev/nosuch]")) as stack:
+        result = stack.run("up", "-d", status=None)
+
+    assert result.status != 0
+    assert "cannot use device /dev/nosuch: No such file or directory" in result.err
 
 
 def test_configs_and_secrets_are_files_with_owner_and_mode(stack: Composed) -> None:
