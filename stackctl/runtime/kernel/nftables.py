@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -57,6 +58,9 @@ _BITS_PER_TYPE: Final = 6
 # An element list is one attribute of at most 64 KiB.
 _ELEMENTS_PER_MESSAGE: Final = 400
 _COMMENT: Final = 0
+_USER_DATA: Final = 13
+_KEY_BYTE_ORDER: Final = 0
+_HOST_ORDER: Final = (1).to_bytes(4, sys.byteorder)
 
 
 class SetRef(NamedTuple):
@@ -189,6 +193,9 @@ class Batch:
 
     def _add_set(self, table: str, made: SetRef, flags: int, sizes: bytes) -> None:
         body = text(1, table) + text(2, made.name) + be32(3, flags) + sizes + be32(10, made.number)
+        if sizes.startswith(be32(4, TYPE_INTERFACE)):
+            # Only for ``nft list``, which otherwise shows empty names: they are in the machine's byte order.
+            body += attr(_USER_DATA, bytes((_KEY_BYTE_ORDER, 4)) + _HOST_ORDER)
         self._add(_NEWSET, NLM_F_CREATE, body, f"add set {made.name}")
 
     def _add_elements(self, command: int, table: str, target: SetRef, elements: Sequence[tuple[bytes, bytes]]) -> None:
