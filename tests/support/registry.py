@@ -184,7 +184,7 @@ def serving(registry: Registry, *, tls: bool = False) -> Iterator[Registry]:
             asked = Asked(self.command, parts.path, parse_qs(parts.query), headers, body)
             registry.asked.append(asked)
             told = registry.answer(asked)
-            self.send_response(told.status)
+            self.send_response_only(told.status)
             for key, value in told.headers.items():
                 self.send_header(key, value)
             length = len(told.body) if told.length is None else told.length

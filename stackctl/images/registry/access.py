@@ -11,6 +11,10 @@ from stackctl.model.image import ImageRef
 from stackctl.model.registry import ANONYMOUS, Credentials, PullProgress, TellProgress
 
 
+def _again_in(seconds: int) -> str:
+    return f"Retrying in {seconds} second{'s' * (seconds != 1)}"
+
+
 def _nobody_listens(_: PullProgress) -> None:
     return
 
@@ -32,5 +36,5 @@ class Access:
             settings,
             patience=self.patience,
             cancelled=self.cancelled,
-            waiting=lambda seconds: self.tell(PullProgress(f"Retrying in {max(round(seconds), 1)} seconds")),
+            waiting=lambda seconds: self.tell(PullProgress(_again_in(max(round(seconds), 1)))),
         )

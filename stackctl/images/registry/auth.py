@@ -9,6 +9,7 @@ import json
 import threading
 from base64 import b64encode
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -136,10 +137,19 @@ def basic(credentials: Credentials) -> str:
 def check_busy(reply: Reply) -> None:
     """Raise Busy for an answer that another try may turn into a better one."""
     if reply.status in _TRIES_AGAIN:
-        text = reply.header("Retry-After").strip()
         host = urlsplit(reply.url).netloc
         what = "asks us to slow down" if reply.status == 429 else f"answers {reply.status}"
-        raise Busy(f"{host} {what}", float(text) if text.isdigit() and len(text) < 10 else -1)
+        raise Busy(f"{host} {what}", _seconds(reply.header("Retry-After").strip(), reply.header("Date")))
+
+
+def _seconds(text: str, date: str) -> float:
+    """Return the seconds of a Retry-After, which is a number or a time by the clock of ``date``; -1 for neither."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    try:
+        return max((parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return -1
 
 
 def _token_shape(reply: Reply) -> dict[str, Any]:

@@ -380,13 +380,20 @@ class TestARegistryInTrouble:
         told: list[str] = []
         registry.trick = on(where, Told(status, headers={"Retry-After": "0"}), Told(status), None)
         assert pull(store, registry, tell=lambda p: told.append(p.status)) == APP.id
-        assert [text for text in told if "Retrying" in text] == ["Retrying in 1 seconds"] * 2
+        assert [text for text in told if "Retrying" in text] == ["Retrying in 1 second"] * 2
 
     def test_not_before_it_says(self, store: ImageStore, registry: Registry) -> None:
         told: list[str] = []
         registry.trick = on("/manifests/", Told(429, headers={"Retry-After": "2"}), None)
         pull(store, registry, tell=lambda p: told.append(p.status))
         assert "Retrying in 2 seconds" in told
+
+    def test_which_may_be_a_time_by_its_own_clock(self, store: ImageStore, registry: Registry) -> None:
+        told: list[str] = []
+        times = {"Date": "Fri, 31 Dec 1999 23:59:59 GMT", "Retry-After": "Sat, 01 Jan 2000 00:00:00 GMT"}
+        registry.trick = on("/manifests/", Told(503, headers=times), None)
+        pull(store, registry, tell=lambda p: told.append(p.status))
+        assert "Retrying in 1 second" in told
 
     def test_nor_at_all_when_that_is_too_long(self, store: ImageStore, root: Path, registry: Registry) -> None:
         registry.trick = on("/manifests/", Told(429, headers={"Retry-After": "3600"}), None)
