@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stackctl import __version__
@@ -38,8 +38,20 @@ class KnownStack:
 AnyStack: TypeAlias = "Document | KnownStack"
 
 
-def find(settings: Settings, services: Iterable[str]) -> KnownStack | None:
-    """Return the stack if it was read before and would be the same now. What it was made from counts as consulted."""
+def find(settings: Settings, services: Sequence[str]) -> KnownStack | None:
+    """Return the stack if it was read before and would be the same now. What it was made from counts as consulted.
+
+    Naming services can only switch on what profiles switched off: where nothing is, it makes no difference.
+    """
+    found = _find(settings, services)
+    if found is not None or not services:
+        return found
+    found = _find(settings, ())
+    is_whole = found is not None and not found.disabled_services and found.tree["services"].keys() >= set(services)
+    return found if is_whole else None
+
+
+def _find(settings: Settings, services: Sequence[str]) -> KnownStack | None:
     try:
         facts = receipt.read(_path(settings, services))
         if facts is None or not receipt.facts_hold(facts, settings.environment):

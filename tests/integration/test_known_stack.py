@@ -18,6 +18,7 @@ from stackctl.cli.known_stack import KnownStack
 from stackctl.cli.settings import Settings
 from stackctl.cli.stack_files import load_document, loaded_document
 from stackctl.cli.stack_files import load_request as asked
+from stackctl.errors import UsageError
 from stackctl.stackfile.document import document_to_wire
 from tests.support.engine import Engine
 
@@ -58,6 +59,23 @@ def test_a_stack_read_before_is_what_reading_it_again_gives(shared_engine: Engin
 
     assert isinstance(found, KnownStack)
     assert found.wire == fresh(settings_of(shared_engine, folder))
+
+
+def test_naming_a_service_makes_no_difference_where_none_is_switched_off(shared_engine: Engine, folder: Path) -> None:
+    (folder / "compose.yaml").write_text(
+        "name: known\nservices:\n  a: {image: host, depends_on: [b]}\n  b: {image: host}\n  c: {image: host}\n",
+        encoding="utf-8",
+    )
+    load_document(settings_of(shared_engine, folder))
+    found = load_document(settings_of(shared_engine, folder), ("a",))
+
+    assert isinstance(found, KnownStack)
+    assert found.wire == fresh(settings_of(shared_engine, folder), ("a",))
+
+
+def test_a_service_nobody_defines_is_not_known(shared_engine: Engine, folder: Path) -> None:
+    with pytest.raises(UsageError, match="no such service: nobody"):
+        load_document(settings_of(shared_engine, folder), ("nobody",))
 
 
 def test_what_it_was_made_from_counts_as_consulted(shared_engine: Engine, folder: Path) -> None:
