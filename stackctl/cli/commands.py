@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "volumes": Entry("volumes", "volumes", "List volumes"),
         "ls": Entry("ls", "ls", "List stacks"),
         "config": Entry("config", "config", "Check the stack files and print what they come to"),
+        "lint": Entry("lint", "lint", "Tell what is wrong with the stack files, or may be regretted"),
         "schema": Entry("schema", "schema", "Print the schema of stack files"),
         "pull": Entry("pull", "pull", "Pull the images of the stack"),
         "image": Entry("image", "image", "Pull, load, import, list, tag and remove images"),
