@@ -51,12 +51,21 @@ def end_state(shop: Shop) -> list[object]:
     return [containers, [n.spec for n in found.networks], [v.spec for v in found.volumes]]
 
 
+def must_be_as_wanted(shop: Shop, stack: Stack) -> None:
+    """There are as many containers as asked for, of the images asked for, no others, and all run or are done."""
+    found = [container for container in shop.look().containers if not container.is_oneoff]
+    images = sorted((container.key.name, container.image_ref) for container in found if container.key is not None)
+    assert images == sorted((name, s.image) for name, s in stack.services.items() for _ in range(s.replicas))
+    assert len(images) == len(found)
+    assert all(c.state == "running" or (c.state == "exited" and c.exit_code == 0) for c in found)
+
+
 def must_converge(shop: Shop, stack: Stack, content: str = "old") -> None:
-    """One plan and apply, and the next plan is empty."""
+    """One plan and apply, and the world is as wanted, and the next plan is empty."""
     plan = plan_of(shop, stack, content)
     report = shop.apply(plan)
     assert report.is_ok, f"{plan_text(plan)}\n{[(o.step.number, str(o.error)) for o in report.failures]}"
-    # One-shots that nobody awaits end in their own time, and are started again by each `up`.
+    must_be_as_wanted(shop, stack)
     left = plan_of(shop, stack, content)
     assert left.is_empty, f"{plan_text(plan)}\nthen\n{plan_text(left)}"
 
@@ -222,6 +231,7 @@ def test_any_order_the_edges_allow_comes_to_the_same_end(history: History, stack
     perform_all(one, plan.steps)
     perform_all(other, any_order(plan, seed))
     assert plan_of(other, stack).is_empty
+    must_be_as_wanted(other, stack)
     assert end_state(one) == end_state(other)
 
 
