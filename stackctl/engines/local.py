@@ -281,9 +281,19 @@ def _ignore_missing(act: Any) -> None:
         return
 
 
+def state_of(facts: Message) -> ContainerState:
+    """Return a container's state as planning counts it; ``facts`` are the supervisor's.
+
+    One that ran before and is being started again by its policy is *restarting*: as *created*, a stop would pass it by.
+    """
+    if facts["phase"] == "starting" and facts["started_ns"]:
+        return "restarting"
+    return _STATES[facts["phase"]]
+
+
 def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Message]) -> ObservedContainer:
     marks = dict(spec.labels)
-    state = _STATES[facts["phase"]]
+    state = state_of(facts)
     return ObservedContainer(
         id=facts["id"],
         name=facts["name"],
