@@ -15,7 +15,7 @@ from stackctl.stackfile.yaml_text import read_yaml
 from tests.conformance import compare
 from tests.conformance.cases import CORPUS, Case, read_cases
 
-_SEEDS = range(60)
+_SEEDS = range(40)
 _CHAPTERS = ("services", "network", "storage", "deploy")
 _ALONE = {"container_name", "extends", "models", "profiles", "provider", "pre_start", "network_mode", "build", "gpus"}
 """Keys that need something around them, or that a second service, or file, may not have."""
