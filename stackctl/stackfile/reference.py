@@ -19,8 +19,8 @@ Every key that stack files can have, and what the built-in engine makes of it. T
 A key marked *ignored* is a warning when it is used, one marked *refused* an error; both name the key with its line.
 How values are merged, interpolated and written out is as in Docker Compose; `stackctl config` shows the result.
 
-`stackctl lint` tells all of that, and gives advice. A piece of advice is silenced by its code: with `--ignore CODE`, or with
-`x-stackctl-ignore: [CODE, …]` at the top of the file or in a service.
+`stackctl lint` tells all of that, and gives advice. A piece of advice is silenced by its code: with `--ignore CODE`, or
+with `x-stackctl-ignore: [CODE, …]` at the top of the file or in a service.
 """
 _TITLES = {
     "services": "A service",
