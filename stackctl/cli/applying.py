@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
@@ -139,7 +140,10 @@ class _Following:
         self._screen.note("cancelling… (press Ctrl+C again to stop waiting)")
         if not self._apply_id:
             return  # its id is the stream's first word; it is cancelled then
-        try:
-            self._cancel(self._apply_id)
-        except StackctlError:
-            return  # it has ended meanwhile: its last event is on its way
+        # Aside: an engine that does not answer must not keep the next Ctrl-C from being heard.
+        threading.Thread(target=_cancel, args=(self._cancel, self._apply_id), name="cancel", daemon=True).start()
+
+
+def _cancel(cancel: Callable[[str], object], apply_id: str) -> None:
+    with suppress(StackctlError):  # it has ended meanwhile: its last event is on its way
+        cancel(apply_id)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stackctl.cli.settings import Settings
-from stackctl.errors import PrivilegeError
+from stackctl.errors import PrivilegeError, UsageError
 
 if TYPE_CHECKING:
     from stackctl.client.engine_client import EngineClient
@@ -19,7 +19,7 @@ def start_engine(settings: Settings) -> EngineClient:
     from stackctl.engines.start import ensure_engine
 
     with _permitted():
-        return EngineClient(ensure_engine(settings.environment))
+        return EngineClient(ensure_engine(settings.environment), patience_s=_patience_s(settings))
 
 
 def known_engine(settings: Settings) -> EngineClient | None:
@@ -29,7 +29,7 @@ def known_engine(settings: Settings) -> EngineClient | None:
 
     with _permitted():
         address = find(settings.environment)
-    return None if address is None else EngineClient(address)
+    return None if address is None else EngineClient(address, patience_s=_patience_s(settings))
 
 
 def running_engine(settings: Settings) -> EngineClient | None:
@@ -39,7 +39,16 @@ def running_engine(settings: Settings) -> EngineClient | None:
 
     with _permitted():
         address = engine_address(settings.environment)
-    return None if address is None else EngineClient(address)
+    return None if address is None else EngineClient(address, patience_s=_patience_s(settings))
+
+
+def _patience_s(settings: Settings) -> float:
+    """Return how long an engine may take to show that it is well. Raises UsageError."""
+    text = settings.environment.get("STACKCTL_TIMEOUT") or "30"
+    try:
+        return max(0.1, float(text))
+    except ValueError:
+        raise UsageError(f"STACKCTL_TIMEOUT is no number of seconds: {text}") from None
 
 
 @contextmanager

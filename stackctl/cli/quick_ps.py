@@ -65,7 +65,9 @@ def _text(options: Mapping[str, list[str]], environment: Mapping[str, str]) -> s
     from stackctl.cli.quick_name import quick_name
 
     # These decide how things are said, or fail; the full command knows how.
-    if any(environment.get(name) for name in ("COMPOSE_PROGRESS", "COMPOSE_ANSI", "STACKCTL_DEBUG")):
+    if any(
+        environment.get(name) for name in ("COMPOSE_PROGRESS", "COMPOSE_ANSI", "STACKCTL_DEBUG", "STACKCTL_TIMEOUT")
+    ):
         return None
     project = quick_name(
         files=tuple(options.get("file", ())),

@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stackctl.client.http import Hijacked, Readable, Response, hijack, quote, request, upload
+from stackctl.client.http import PATIENCE_S, Hijacked, Readable, Response, hijack, quote, request, upload
 from stackctl.errors import EngineError
 
 if TYPE_CHECKING:
     from stackctl.wire.stack_request import RunRequest, StackRequest
 
 _UNIX = "unix://"
-_QUICK_S = 30.0
 
 
 class EngineClient:
@@ -22,12 +21,13 @@ class EngineClient:
     Every method raises EngineUnreachable, or the error the engine answered with.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, patience_s: float = PATIENCE_S) -> None:
         if not address.startswith(_UNIX):
             raise EngineError(
                 f"unsupported engine address {address!r}", code="engine-address", hint="use unix:///path/to/socket"
             )
         self._path = address.removeprefix(_UNIX)
+        self._patience_s = patience_s
 
     # -- engine ---------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class EngineClient:
     def remove_container(self, name: str, force: bool = False, volumes: bool = False) -> None:
         """Remove a container; with ``volumes`` its anonymous volumes too."""
         query = _encoded({"force": int(force), "v": int(volumes)}.items())
-        request(self._path, "DELETE", f"/containers/{quote(name)}?{query}").finish()
+        request(self._path, "DELETE", f"/containers/{quote(name)}?{query}", patience_s=self._patience_s).finish()
 
     def wait_container(self, name: str, condition: str = "not-running") -> int:
         """Return the exit code once the condition holds."""
@@ -136,7 +136,7 @@ class EngineClient:
             "timestamps": int(timestamps),
             "since": since,
         }
-        return self._get(f"/containers/{quote(name)}/logs", query, timeout_s=None).frames()
+        return self._get(f"/containers/{quote(name)}/logs", query).frames()
 
     def top(self, name: str) -> dict[str, Any]:
         """Return ``Titles`` and ``Processes`` of a running container."""
@@ -145,7 +145,7 @@ class EngineClient:
     def attach(self, name: str, stdin: bool = False, logs: bool = True) -> Hijacked:
         """Attach to a container, from the beginning of its output with ``logs``; it may not have started yet."""
         query = _encoded({"stream": 1, "stdin": int(stdin), "stdout": 1, "stderr": 1, "logs": int(logs)}.items())
-        return hijack(self._path, f"/containers/{quote(name)}/attach?{query}")
+        return hijack(self._path, f"/containers/{quote(name)}/attach?{query}", patience_s=self._patience_s)
 
     def resize_container(self, name: str, height: int, width: int) -> None:
         """Set the size of a container's terminal."""
@@ -182,7 +182,9 @@ class EngineClient:
 
     def exec_start(self, exec_id: str, tty: bool = False) -> Hijacked:
         """Start a prepared process and return its streams."""
-        return hijack(self._path, f"/exec/{quote(exec_id)}/start", body={"Detach": False, "Tty": tty})
+        return hijack(
+            self._path, f"/exec/{quote(exec_id)}/start", body={"Detach": False, "Tty": tty}, patience_s=self._patience_s
+        )
 
     def exec_start_detached(self, exec_id: str) -> None:
         """Start a prepared process and leave it alone."""
@@ -209,21 +211,21 @@ class EngineClient:
 
     def image_load(self, source: Readable) -> Iterator[dict[str, Any]]:
         """Load an archive; yield Docker's messages."""
-        return upload(self._path, "/images/load", source).json_lines()
+        return upload(self._path, "/images/load", source, patience_s=self._patience_s).json_lines()
 
     def image_import(
         self, source: Readable, reference: str = "", changes: Sequence[str] = ()
     ) -> Iterator[dict[str, Any]]:
         """Make an image out of a root tar; yield Docker's messages."""
         pairs = [("fromSrc", "-"), ("repo", reference), *(("changes", change) for change in changes)]
-        return upload(self._path, f"/images/create?{_encoded(pairs)}", source).json_lines()
+        return upload(self._path, f"/images/create?{_encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
 
     def image_pull(self, reference: str, platform: str = "", credentials: str = "") -> Iterator[dict[str, Any]]:
         """Pull an image; yield Docker's messages. ``credentials`` is what goes into X-Registry-Auth."""
         query = {"fromImage": reference, **({"platform": platform} if platform else {})}
         headers = {"X-Registry-Auth": credentials} if credentials else {}
         target = f"/images/create?{_encoded(query.items())}"
-        return request(self._path, "POST", target, headers=headers).json_lines()
+        return request(self._path, "POST", target, headers=headers, patience_s=self._patience_s).json_lines()
 
     def image_tag(self, reference: str, name: str) -> None:
         """Give an image another name, with a tag or not."""
@@ -247,7 +249,7 @@ class EngineClient:
     def image_remove(self, reference: str, force: bool = False) -> list[dict[str, str]]:
         """Untag and perhaps delete an image; return what was done."""
         target = f"/images/{quote(reference)}?{_encoded({'force': int(force)}.items())}"
-        found: list[dict[str, str]] = request(self._path, "DELETE", target).json()
+        found: list[dict[str, str]] = request(self._path, "DELETE", target, patience_s=self._patience_s).json()
         return found
 
     def networks(self) -> list[dict[str, Any]]:
@@ -262,9 +264,9 @@ class EngineClient:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _get(self, target: str, query: Mapping[str, Any] | None = None, timeout_s: float | None = _QUICK_S) -> Response:
+    def _get(self, target: str, query: Mapping[str, Any] | None = None) -> Response:
         suffix = "?" + _encoded(query.items()) if query else ""
-        return request(self._path, "GET", target + suffix, timeout_s=timeout_s)
+        return request(self._path, "GET", target + suffix, patience_s=self._patience_s)
 
     def _object(self, target: str) -> dict[str, Any]:
         found: dict[str, Any] = self._get(target).json()
@@ -272,7 +274,7 @@ class EngineClient:
 
     def _post(self, target: str, body: object = None, query: Mapping[str, Any] | None = None) -> Response:
         suffix = "?" + _encoded(query.items()) if query else ""
-        return request(self._path, "POST", target + suffix, body=body)
+        return request(self._path, "POST", target + suffix, body=body, patience_s=self._patience_s)
 
 
 def _encoded(pairs: Iterable[tuple[str, Any]]) -> str:

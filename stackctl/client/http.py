@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -21,6 +23,7 @@ _ERROR_BODY_BYTES: Final = 1 << 22
 _REPLACED_S: Final = 5.0
 _PAUSE_S: Final = 0.02
 _AGENT: Final = "stackctl"
+PATIENCE_S: Final = 30.0
 
 
 class Readable(Protocol):
@@ -32,12 +35,18 @@ class Readable(Protocol):
 
 
 class Connection:
-    """A connected socket and what was received but not yet used."""
+    """A connected socket and what was received but not yet used.
 
-    def __init__(self, path: str, *, timeout_s: float | None) -> None:
+    Who waits longer than ``patience_s`` asks whether the engine is well; only one that does not answer ends the wait.
+    """
+
+    def __init__(self, path: str, *, patience_s: float) -> None:
         self.path = path
+        self._patience_s = patience_s
         self._buffer = b""
-        self._socket = _connect(path, timeout_s)
+        self._socket = _connect(path, patience_s)
+        self._peer = _process_behind(self._socket)
+        self._socket.settimeout(None)
 
     @property
     def socket(self) -> socket.socket:
@@ -49,8 +58,14 @@ class Connection:
         leftover, self._buffer = self._buffer, b""
         return leftover
 
+    def send_request(self, data: bytes) -> None:
+        """Send what an engine that is well takes at once. Raises EngineUnreachable."""
+        self._socket.settimeout(self._patience_s)
+        self.send(data)
+        self._socket.settimeout(None)
+
     def send(self, data: bytes) -> None:
-        """Send all of ``data``. Raises EngineUnreachable."""
+        """Send all of ``data``, however long that takes. Raises EngineUnreachable."""
         try:
             self._socket.sendall(data)
         except OSError as error:
@@ -89,6 +104,11 @@ class Connection:
         return data
 
     def _receive(self) -> bytes:
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        while not poller.poll(self._patience_s * 1000):
+            if not _is_well(self.path, self._patience_s):
+                raise self._lost(TimeoutError())
         try:
             return self._socket.recv(_PIECE_BYTES)
         except OSError as error:
@@ -96,7 +116,11 @@ class Connection:
 
     def _lost(self, error: OSError | None) -> EngineUnreachable:
         if isinstance(error, TimeoutError):
-            return EngineUnreachable(f"the engine at {self.path} does not answer", code="engine-silent")
+            return EngineUnreachable(
+                f"the engine at {self.path} is there but does not answer",
+                code="engine-silent",
+                hint=f"end its daemon, it is brought back and containers go on: kill -9 {self._peer}",
+            )
         return EngineUnreachable(
             f"the engine at {self.path} closed the connection",
             code="engine-lost",
@@ -230,32 +254,32 @@ def request(
     *,
     body: object = None,
     headers: Mapping[str, str] | None = None,
-    timeout_s: float | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Response:
     """Send a request to the socket at ``path``; ``body`` is sent as JSON unless it is None.
 
-    ``timeout_s`` bounds each single wait. Raises EngineUnreachable, and what a status of 400 or more stands for.
+    Raises EngineUnreachable, and what a status of 400 or more stands for.
     """
-    connection = Connection(path, timeout_s=timeout_s)
+    connection = Connection(path, patience_s=patience_s)
     try:
-        connection.send(_head(method, target, {**_json_headers(body), **(headers or {})}) + _json_body(body))
+        connection.send_request(_head(method, target, {**_json_headers(body), **(headers or {})}) + _json_body(body))
         return _checked(_read_response(connection))
     except BaseException:
         connection.close()
         raise
 
 
-def upload(path: str, target: str, source: Readable) -> Response:
+def upload(path: str, target: str, source: Readable, *, patience_s: float = PATIENCE_S) -> Response:
     """POST all that ``source`` yields as a tar archive, never holding more than a piece of it.
 
     Returns when the answer begins, which may be before the upload ends. Raises what reading ``source`` raises.
     """
     from stackctl.client.upload import Upload  # threads: only for uploads
 
-    connection = Connection(path, timeout_s=None)
+    connection = Connection(path, patience_s=patience_s)
     try:
         headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
-        connection.send(_head("POST", target, headers))
+        connection.send_request(_head("POST", target, headers))
         sending = Upload(connection.socket, source)
         try:
             return _checked(_read_response(connection))
@@ -267,12 +291,12 @@ def upload(path: str, target: str, source: Readable) -> Response:
         raise
 
 
-def hijack(path: str, target: str, *, body: object = None) -> Hijacked:
+def hijack(path: str, target: str, *, body: object = None, patience_s: float = PATIENCE_S) -> Hijacked:
     """POST a request whose answer is a two-way stream. Raises as ``request`` does."""
-    connection = Connection(path, timeout_s=None)
+    connection = Connection(path, patience_s=patience_s)
     try:
         upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        connection.send(_head("POST", target, {**upgrade, **_json_headers(body)}) + _json_body(body))
+        connection.send_request(_head("POST", target, {**upgrade, **_json_headers(body)}) + _json_body(body))
         response = _checked(_read_response(connection))
         if response.status not in (101, 200):
             raise EngineError(f"the engine did not open a stream ({response.status})", code="bad-answer")
@@ -292,7 +316,23 @@ def quote(text: str) -> str:
     )
 
 
-def _connect(path: str, timeout_s: float | None) -> socket.socket:
+def _is_well(path: str, patience_s: float) -> bool:
+    """Return whether a further request is answered in time."""
+    try:
+        with _connect(path, patience_s) as sock:
+            sock.sendall(_head("GET", "/_ping", {}))
+            return bool(sock.recv(1))
+    except (OSError, EngineUnreachable):
+        return False
+
+
+def _process_behind(sock: socket.socket) -> int:
+    """Return the process that listens at the other end."""
+    pid: int = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid
+
+
+def _connect(path: str, timeout_s: float) -> socket.socket:
     deadline = time.monotonic() + _REPLACED_S
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

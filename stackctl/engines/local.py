@@ -55,6 +55,7 @@ from stackctl.reconcile.action import (
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
 from stackctl.runtime.faults import fault_point
+from stackctl.runtime.log_reader import LogReader, last_lines
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.record import read_spec
 from stackctl.runtime.supervisor_client import Call, Message, SupervisorClient
@@ -141,6 +142,15 @@ class LocalEngine:
         """Return every volume, by name."""
         answer = self._supervisor.call("list")
         return _volumes(answer, self._containers(answer))
+
+    def last_words(self, name: str, count: int) -> tuple[str, ...]:
+        """Return the last lines of a container's log; none when there is no such container."""
+        container_id = self._id_of(name)
+        if not container_id:
+            return ()
+        chunks = last_lines(LogReader(f"{self._paths.container(container_id)}/log").read(), count)
+        text = b"".join(chunk.data for chunk in chunks).decode("utf-8", "replace")
+        return tuple(text.splitlines()[-count:])
 
     def perform(self, action: Action, cancelled: CancelCheck) -> str:
         """See ``reconcile.engine.Engine.perform``."""

@@ -15,7 +15,7 @@ from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.resolving import resolve_images
 from stackctl.engines.run_options import run_argv, short_forms
-from stackctl.engines.step_errors import located
+from stackctl.engines.step_errors import LastWords, located
 from stackctl.errors import (
     ApplyError,
     EngineError,
@@ -91,7 +91,7 @@ class Stacks:
                 self._tell_notices(emit, plan)
                 if request.verb == "up" and report.is_ok and not plan.is_empty:
                     stamp, plan = self._look_again(project, request, engine, plan)
-            _raise_failures(report, cancelled.is_set())
+            _raise_failures(report, cancelled.is_set(), self._engine.last_words)
             emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
 
     def _look_again(self, project: str, request: StackRequest, engine: LocalEngine, done: Plan) -> tuple[str, Plan]:
@@ -115,7 +115,7 @@ class Stacks:
                 plan = self._plan_dependencies(wanted, needed, request)
                 _tell_plan(emit, plan, warnings)
                 report = apply(plan, engine, _Teller(emit), cancelled.is_set)
-                _raise_failures(report, cancelled.is_set())
+                _raise_failures(report, cancelled.is_set(), self._engine.last_words)
                 created = self._engine.create(self._oneoff(wanted, wanted_run))
             emit({"event": "end", "ok": True, "error": None, "container": created})
 
@@ -259,10 +259,10 @@ def _unchanged(plan: Plan, stamp: str) -> dict[str, Any]:
     return {"stamp": stamp, "unchanged": {"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)}}
 
 
-def _raise_failures(report: Report, was_cancelled: bool) -> None:
+def _raise_failures(report: Report, was_cancelled: bool, last_words: LastWords) -> None:
     if report.failures:
         first = report.failures[0]
-        diagnostics = tuple(located(outcome) for outcome in report.failures if outcome.error is not None)
+        diagnostics = tuple(located(outcome, last_words) for outcome in report.failures if outcome.error is not None)
         code = first.error.code if first.error is not None else None
         hint = first.error.hint if first.error is not None else ""
         raise ApplyError(str(first.error), code=code, hint=hint, diagnostics=diagnostics)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
 from stackctl.diagnostics import Diagnostic, SourceRange
-from stackctl.reconcile.action import CreateContainer, StartContainer
+from stackctl.reconcile.action import AwaitCondition, CreateContainer, StartContainer
 from stackctl.reconcile.apply import Outcome
 
+_LOG_LINES: Final = 5
+_LONGEST_LINE: Final = 200
 _FIELDS = {
     "port-taken": "ports",
     "port-unavailable": "ports",
@@ -39,8 +44,17 @@ _SUMMARIES = {
 }
 
 
-def located(outcome: Outcome) -> Diagnostic:
-    """Return the failure of a step with the best place there is. ``outcome.error`` is not None."""
+class LastWords(Protocol):
+    """Gives the last ``count`` lines of a container's log."""
+
+    def __call__(self, name: str, count: int) -> Sequence[str]: ...
+
+
+def located(outcome: Outcome, last_words: LastWords) -> Diagnostic:
+    """Return the failure of a step with the best place there is, and what the container concerned said last.
+
+    ``outcome.error`` is not None.
+    """
     assert outcome.error is not None
     error = outcome.error
     where = _place(outcome, error.code)
@@ -48,10 +62,26 @@ def located(outcome: Outcome) -> Diagnostic:
         severity="error",
         code=error.code,
         summary=_SUMMARIES.get(error.code, "A step of the plan failed"),
-        detail=str(error),
+        detail="\n".join([str(error), *_log_lines(outcome, last_words)]),
         hint=error.hint,
         sources=(where,) if where else (),
     )
+
+
+def _log_lines(outcome: Outcome, last_words: LastWords) -> Iterator[str]:
+    action, error = outcome.step.action, outcome.error
+    if not isinstance(action, AwaitCondition) or error is None:
+        return
+    for name in action.names:
+        # Of several replicas the error names those that failed.
+        if name in str(error) and (lines := last_words(name, _LOG_LINES)):
+            yield f"{name} wrote last:"
+            for line in lines:
+                yield f"  {_printable(line)[:_LONGEST_LINE]}"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs())
 
 
 def _place(outcome: Outcome, code: str) -> SourceRange | None:
@@ -60,5 +90,10 @@ def _place(outcome: Outcome, code: str) -> SourceRange | None:
         return action.spec.origin.get(_FIELDS.get(code, "")) or action.spec.origin.get("")
     if isinstance(action, StartContainer):
         origin = outcome.step.origin
+        if code in ("port-taken", "port-unavailable") and origin:
+            # The message begins with the address.
+            port = str(outcome.error).partition(" ")[0].rpartition(":")[2]
+            if (entry := origin.get(f"ports.{port}")) is not None:
+                return entry
         return origin.get(_FIELDS.get(code, "")) or origin.get("") if origin else outcome.step.source
     return outcome.step.source

@@ -265,6 +265,10 @@ def _origin(stack: Stack, service: Service) -> Mapping[str, SourceRange]:
             if (where := positions.get((*base, *path))) is not None:
                 found[name] = where
                 break
+    last = ("ports", len(service.ports) - 1)
+    if (*base, *last) in positions and (*base, "ports", len(service.ports)) not in positions:  # no ranges
+        for at, port in enumerate(service.ports):
+            found[f"ports.{port.host_first}"] = positions[(*base, "ports", at)]
     for name, path in _keyed(service):
         if (where := positions.get((*base, *path))) is not None:
             found[name] = where
