@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "login": Entry("login", "login", "Log in to a registry"),
         "logout": Entry("login", "logout", "Forget the login to a registry"),
         "engine": Entry("engine", "engine", "Start, stop and show the engine"),
+        "doctor": Entry("doctor", "doctor", "Check whether this machine can run the engine"),
         "version": Entry("version", "version", "Show the version"),
     }
 )
