@@ -26,6 +26,7 @@ from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.local_registries import LocalRegistries
+from stackctl.engines.returning import bring_back
 from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError
 from stackctl.images.removal import ImageUser
@@ -61,6 +62,7 @@ class Daemon:
             *ContentRoutes(engine).routes(),
         ]
         self._server = Server(self._paths.api_socket, Router(routes))
+        threading.Thread(target=bring_back, args=(stacks, self._supervisor, engine), name="return", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         self._server.serve_forever()
 
@@ -119,7 +121,7 @@ class Daemon:
             thread.join()
 
     def _stop_one(self, container_id: str) -> None:
-        self._supervisor.call("stop", name=container_id, grace_s=None)
+        self._supervisor.call("stop", name=container_id, grace_s=None, until_next_start=True)
 
     def _leave_soon(self) -> None:
         with open(self._paths.processes, "rb") as file:

@@ -26,6 +26,7 @@ _CAP_SYS_ADMIN: Final = 21
 _CAP_NET_ADMIN: Final = 12
 _MINIMUM_KERNEL: Final = (5, 15)
 _START_TIMEOUT_S: Final = 60.0
+_KEEPER_S: Final = 1.0
 _SCRUBBED: Final = ("PYTHON", "LD_")
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _SUPERVISOR_ROOMS: Final = ("runtime", "model", "wire")
@@ -178,14 +179,27 @@ def _take_engine_lock(paths: EnginePaths) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
         os.close(fd)
-        if not os.path.isdir(paths.run):
+        if not _appears(paths.processes):
             raise Conflict(
-                f"the state root {paths.root} is in use by an engine that this machine's /run does not know",
+                f"the state root {paths.root} is in use by process {holder}, an engine whose sockets are not in "
+                "the /run seen from here",
                 code="root-in-use",
+                hint="stop that engine, or give this one another STACKCTL_ROOT",
             ) from None
         return None
     return fd
+
+
+def _appears(path: str) -> bool:
+    """Say whether the file is there, or comes within a moment: a keeper that has just started writes it."""
+    deadline = time.monotonic() + _KEEPER_S
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _prepare(paths: EnginePaths) -> None:

@@ -153,6 +153,8 @@ def _settle(world: World, container: Container, is_same_boot: bool) -> None:
         facts.error = "" if found else "the machine was restarted" if not is_same_boot else "its end was not seen"
     if ran:
         container.phase = "exited" if facts.started_ns else "created"
+        # Who starts it, and in which order, is the daemon's to say.
+        facts.is_to_return = not is_same_boot and exits.is_due(container)
     facts.pid = facts.identity = 0
     facts.ports = []
     if facts.health == "healthy":

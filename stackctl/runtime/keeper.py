@@ -22,6 +22,7 @@ from typing import Final
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ROLES: Final = ("supervisor", "daemon")
 _BACK_OFF_S: Final = (0.0, 0.1, 0.5, 2.0, 10.0)
+_LOCK_TEXT: Final = 100
 _CALM_S: Final = 1.0
 
 
@@ -140,6 +141,8 @@ def main(arguments: list[str]) -> None:
     """Be the keeper of the engine named by ``arguments``."""
     root, run = arguments[0], f"/run/stackctl/{arguments[1]}"
     lock, ready, kept_a, kept_b = (int(text) for text in arguments[2:6])
+    # For whom a second engine on this root is refused; the kernel only knows who took the lock before us.
+    os.pwrite(lock, f"{os.getpid()} on {os.uname().nodename}".ljust(_LOCK_TEXT).encode(), 0)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)

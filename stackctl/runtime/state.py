@@ -32,7 +32,8 @@ class Facts:
     entry. ``addresses`` maps networks to IPv4 addresses, ``ports`` lists (host_ip, host_port,
     container_port, protocol), ``dns_port`` is where its name server listens in its namespace. ``is_wanted``: to
     be started again when the policy says so. ``back_off`` counts the restarts since the last good run;
-    ``oom_kills_before`` is what the cgroup had counted at the start; ``output`` maps streams to the inodes of the
+    ``oom_kills_before`` is what the cgroup had counted at the start; ``is_to_return``: ran when
+    the machine, or the engine, went down, and its policy brings it back. ``output`` maps streams to the inodes of the
     pipes that the first process got as its own.
     """
 
@@ -47,6 +48,7 @@ class Facts:
     oom_killed: bool = False
     is_wanted: bool = False
     was_stopped: bool = False
+    is_to_return: bool = False
     restart_count: int = 0
     back_off: int = 0
     oom_kills_before: int = 0

@@ -14,7 +14,7 @@ from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.network_store import describe
 from stackctl.runtime.record import Container
-from stackctl.runtime.verbs import create, enter, remove, rename, start, stop
+from stackctl.runtime.verbs import create, enter, exits, remove, rename, start, stop
 from stackctl.runtime.waiting import Wait
 from stackctl.runtime.world import World
 from stackctl.wire import codec
@@ -43,6 +43,7 @@ def facts_of(container: Container) -> Message:
         "revision": container.revision,
         "phase": container.phase,
         "pid": facts.pid,
+        "is_to_return": facts.is_to_return,
         "exit_code": facts.exit_code,
         "error": facts.error,
         "oom_killed": facts.oom_killed,
@@ -113,7 +114,10 @@ def _start(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) 
 def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     container = world.find(message["name"])
     grace = message.get("grace_s")
+    returns = bool(message.get("until_next_start")) and exits.is_due(container)
     stop.stop(world, container, container.spec.stop_grace_s if grace is None else grace, _report_to(reply))
+    # Written with its exit.
+    container.facts.is_to_return = returns
 
 
 def _kill(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:

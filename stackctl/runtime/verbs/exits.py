@@ -82,6 +82,12 @@ def follow_policy(world: World, container: Container, code: int) -> None:
     world.set_phase(container, "exited" if facts.started_ns else "created")
 
 
+def is_due(container: Container) -> bool:
+    """Say whether the restart policy brings the ended container back."""
+    facts = container.facts
+    return facts.is_wanted and _should_restart(container.spec.restart, facts.restart_count, facts.exit_code or 0)
+
+
 def _should_restart(policy: RestartPolicy, attempts: int, code: int) -> bool:
     match policy.kind:
         case "no":

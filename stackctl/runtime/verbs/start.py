@@ -44,6 +44,7 @@ def start(world: World, container: Container, done: Done) -> None:
         return
     container.facts.is_wanted = True
     container.facts.was_stopped = False
+    container.facts.is_to_return = False
     container.facts.restart_count = container.facts.back_off = 0
     launch(world, container, done)
 

@@ -20,6 +20,7 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
 
     The restart policy does not bring it back. A container that does not run is a success.
     """
+    container.facts.is_to_return = False
     container.facts.is_wanted = False
     container.facts.was_stopped = True
     if container.restart_timer is not None:
