@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
 import threading
+import time
 from typing import Final
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection
@@ -14,6 +16,8 @@ from stackctl.api.routing import Router, _send, error_answer
 
 _MOST_CONNECTIONS: Final = 512
 _STACK_BYTES: Final = 512 * 1024
+_NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_S: Final = 0.05
 _BACKLOG: Final = 128
 
 
@@ -37,7 +41,10 @@ class Server:
         while True:
             try:
                 accepted, _ = self._socket.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in _NO_ROOM:  # who knocks waits until there is some
+                    time.sleep(_PAUSE_S)
+                    continue
                 return
             if not _is_ours(accepted):
                 accepted.close()

@@ -290,6 +290,9 @@ def _scaled(stack: Stack, scale: Mapping[str, int]) -> Stack:
 def _failure(error: Exception) -> dict[str, Any]:
     if isinstance(error, StackctlError):
         return error_to_json(error)
+    if isinstance(error, OSError) and error.strerror:
+        subject = f": {error.filename}" if error.filename else ""
+        return error_to_json(EngineError(f"{error.strerror}{subject}", code="system"))
     return error_to_json(EngineError(f"internal error: {type(error).__name__}: {error}", code="internal"))
 
 

@@ -16,6 +16,7 @@ from stackctl.wire.codec import WireError
 
 Message = dict[str, Any]
 Handler = Callable[[Message, "tuple[int, ...]", "Reply"], None]
+_FULL_PAUSE_S: Final = 0.1
 _BACKLOG: Final = 64
 
 
@@ -168,6 +169,10 @@ def listen(path: str, loop: Loop, handler: Handler) -> socket.socket:
         try:
             accepted, _ = sock.accept()
         except BlockingIOError:
+            return
+        except OSError:  # no descriptor left: who knocks waits until there is one
+            loop.unregister(sock.fileno())
+            loop.call_later(_FULL_PAUSE_S, lambda: loop.register(sock.fileno(), accept))
             return
         _Connection(accepted, loop, handler)
 

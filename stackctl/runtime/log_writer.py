@@ -13,6 +13,7 @@ from stackctl.model.container import LogPolicy
 from stackctl.runtime.log_files import ENDED, RECORD, numbers
 
 PIPE_BYTES: Final = 1 << 20
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_BYTES: Final = 1 << 16
 _SPLICE_FLAGS: Final = 0x01 | 0x02  # SPLICE_F_MOVE | SPLICE_F_NONBLOCK
 
@@ -93,10 +94,22 @@ class LogWriter:
             return self._lose(fd, error)
         if count:
             self._offset += count
-            os.write(self._index, RECORD.pack(time.time_ns(), self._streams[fd], self._offset))
+            self._note(self._streams[fd])
             if self._offset >= self._policy.max_bytes:
                 self._rotate()
         return count
+
+    def _note(self, stream: int) -> None:
+        """Write to the index up to where the stream's piece goes; with no room, the next record says so."""
+        record = RECORD.pack(time.time_ns(), stream, self._offset)
+        try:
+            written = os.write(self._index, record)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            return
+        if written < len(record):
+            os.ftruncate(self._index, os.fstat(self._index).st_size - written)
 
     def _move(self, fd: int) -> int:
         if not self._can_splice:
@@ -113,7 +126,7 @@ class LogWriter:
         return os.pwrite(self._log, data, self._offset) if data else 0
 
     def _lose(self, fd: int, error: OSError) -> int:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _FULL:
             raise error
         # A full disk must not stop the container: what does not fit is lost.
         try:

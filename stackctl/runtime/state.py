@@ -5,10 +5,15 @@ and after it (fact).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sqlite3
+import sys
 from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from stackctl.errors import EngineError
 
 SCHEMA_VERSION: Final = 1
 Phase = Literal["creating", "created", "starting", "running", "restarting", "exited", "removing"]
@@ -75,24 +80,40 @@ class StateStore:
 
     def __init__(self, path: str, boot: str) -> None:
         self._boot = boot
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        try:
+            self._db = _open(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            # No database any more. It is an index: what each container should be is in its own folder.
+            print(f"supervisor: {path}: {error}: begun anew", file=sys.stderr, flush=True)
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(path + suffix, f"{path}.broken{suffix}")
+            self._db = _open(path)
 
     def save(self, container_id: str, name: str, phase: Phase, facts: Facts) -> None:
-        """Insert or replace a row. Raises sqlite3.Error."""
+        """Insert or replace a row. Raises EngineError when it cannot be written, as on a full disk."""
         shape = {key: getattr(facts, key) for key in Facts.__slots__}
-        self._db.execute(
-            "INSERT OR REPLACE INTO container VALUES (?, ?, ?, ?, ?)",
-            (container_id, name, phase, self._boot, json.dumps(shape, separators=(",", ":"))),
-        )
+        try:
+            self._db.execute(
+                "INSERT OR REPLACE INTO container VALUES (?, ?, ?, ?, ?)",
+                (container_id, name, phase, self._boot, json.dumps(shape, separators=(",", ":"))),
+            )
+        except sqlite3.OperationalError as error:
+            raise EngineError(
+                f"the engine cannot write its records: {error}",
+                code="records",
+                hint="is the file system of the state root full?",
+            ) from error
 
     def delete(self, container_id: str) -> None:
-        """Delete a row; harmless when there is none."""
-        self._db.execute("DELETE FROM container WHERE id = ?", (container_id,))
+        """Delete a row; harmless when there is none.
+
+        One that cannot be deleted says that it was being removed: the next supervisor finds nothing behind it.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._db.execute("DELETE FROM container WHERE id = ?", (container_id,))
 
     def rows(self) -> list[Row]:
         """Return every readable row, in the order of creation; unreadable ones are left out."""
@@ -107,3 +128,13 @@ class StateStore:
     def close(self) -> None:
         """Close the database."""
         self._db.close()
+
+
+def _open(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+    return database

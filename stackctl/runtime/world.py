@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stackctl.errors import Conflict, NotFound
+from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import features
@@ -22,6 +22,8 @@ from stackctl.runtime.state import Phase, StateStore
 from stackctl.runtime.volumes import VolumeStore
 
 _ID_LENGTH = 64
+_RETRY_S = 1.0
+_INTENTS = ("creating", "starting")
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +47,7 @@ class World:
     is_stopping: bool = False
     trash_timer: Timer | None = None
     helpers: set[int] = field(default_factory=set)
+    unsaved: set[str] = field(default_factory=set)
 
     def find(self, name_or_id: str) -> Container:
         """Return the container with this name, id, or unique prefix of an id. Raises NotFound, Conflict."""
@@ -75,8 +78,28 @@ class World:
         self.notify(container)
 
     def save(self, container: Container) -> None:
-        """Write the container's row."""
-        self.store.save(container.id, container.name, container.phase, container.facts)
+        """Write the container's row. Raises EngineError where what follows must not be done without it.
+
+        What has happened already is written later when it cannot be written now: it stays true in memory.
+        """
+        try:
+            self.store.save(container.id, container.name, container.phase, container.facts)
+            self.unsaved.discard(container.id)
+        except EngineError:
+            if container.phase in _INTENTS:
+                raise
+            self._save_later(container)
+
+    def _save_later(self, container: Container) -> None:
+        if not self.unsaved:
+            self.loop.call_later(_RETRY_S, self._save_unsaved)
+        self.unsaved.add(container.id)
+
+    def _save_unsaved(self) -> None:
+        late, self.unsaved = self.unsaved, set()
+        for container_id in late:
+            if container_id in self.containers:
+                self.save(self.containers[container_id])
 
     def save_spec(self, container: Container) -> None:
         """Write the container's specification, whole or not at all.

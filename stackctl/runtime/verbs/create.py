@@ -40,9 +40,9 @@ def create(world: World, spec: ContainerSpec, root: OverlayRoot | HostRoot) -> C
     container = Container(new_id(), spec, root, "creating", Facts(created_ns=time.time_ns()))
     world.add(container)
     # Order: the row before the folder, so that a folder without a row is never anything but leftovers.
-    world.save(container)
-    fault_point("create: row written")
     try:
+        world.save(container)
+        fault_point("create: row written")
         _make_folder(world, container)
         fault_point("create: folder made")
         world.save_spec(container)

@@ -50,7 +50,11 @@ def empty_trash_soon(world: World) -> None:
 
 def _empty_trash(world: World) -> None:
     world.trash_timer = None
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:  # no room for a process: later
+        empty_trash_soon(world)
+        return
     if pid == 0:
         try:
             os.setpriority(os.PRIO_PROCESS, 0, 19)

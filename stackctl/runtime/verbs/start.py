@@ -54,7 +54,13 @@ def launch(world: World, container: Container, done: Done) -> None:
     if container.restart_timer is not None:
         container.restart_timer.cancel()
         container.restart_timer = None
-    world.set_phase(container, "starting")
+    before = container.phase
+    try:
+        world.set_phase(container, "starting")
+    except EngineError as error:
+        container.phase = before if before != "restarting" else "exited"
+        done(error)
+        return
     fault_point("start: row written")
     try:
         _launch(world, container, done)

@@ -1,0 +1,220 @@
+"""What goes wrong on machines and in containers ends in a clear error, or works; never in a hang or a leak."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stackctl.runtime.kernel import libc
+from stackctl.runtime.kernel.cgroup import parse_mounts
+from tests.support.engine import Engine, Result, kill_at_once, wait_until
+from tests.support.leaks import wait_for_no_leftovers
+
+pytestmark = pytest.mark.changes_shared_engine
+
+_SLEEPER = "name: rough\nservices:\n  one: {image: busybox, command: sleep 1000, stop_grace_period: 0s}\n"
+
+
+def _write(folder: Path, text: str) -> Path:
+    (folder / "compose.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _assert_clear(result: Result, *words: str) -> None:
+    """It failed with a diagnostic that says ``words``, not with what only a developer can read."""
+    assert result.status == 1, str(result)
+    assert "error[" in result.err, str(result)
+    assert "Traceback" not in result.err and "internal" not in result.err, str(result)
+    for word in words:
+        assert word in result.err, str(result)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, busybox_archive: Path) -> Iterator[Engine]:
+    """An engine whose state root is a file system of 24 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    libc.mount("small", str(disk), "tmpfs", 0, b"size=24m")
+    engine = Engine(disk / "root")
+    try:
+        engine.run("image", "load", "-i", str(busybox_archive))
+        yield engine
+    finally:
+        (disk / "filler").unlink(missing_ok=True)
+        engine.stop()
+        libc.umount(str(disk))
+
+
+def _fill(engine: Engine) -> Path:
+    filler = engine.root.parent / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    return filler
+
+
+def test_a_full_disk_is_said_and_once_there_is_room_all_works(small_disk: Engine, tmp_path: Path) -> None:
+    talk = "sh -c 'while true; do echo talk; sleep 0.05; done'"
+    text = _SLEEPER + f'  talker: {{image: busybox, command: "{talk}", stop_grace_period: 0s}}\n'
+    folder = _write(tmp_path, text.replace("rough", "talks"))
+    small_disk.run("up", "-d", "talker", cwd=folder)
+    filler = _fill(small_disk)
+
+    failed = small_disk.run("up", "-d", cwd=folder, status=None)
+    supervisor = small_disk.pid("supervisor")
+    filler.unlink()
+
+    _assert_clear(failed)
+    assert "space" in failed.err or "full" in failed.err, str(failed)
+    small_disk.run("up", "-d", cwd=folder)
+    assert small_disk.pid("supervisor") == supervisor
+    small_disk.run("plan", "--detailed-exitcode", cwd=folder)
+    small_disk.run("down", "-v", cwd=folder)
+    assert wait_for_no_leftovers(small_disk.root) == []
+
+
+def test_a_state_root_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    libc.mount("read-only", str(disk), "tmpfs", 1)
+    try:
+        failed = Engine(disk / "root").run("engine", "start", status=None)
+    finally:
+        libc.umount(str(disk))
+
+    _assert_clear(failed, "error[state-root]", f"{disk}/root", "Read-only file system")
+
+
+def test_without_descriptors_up_fails_clearly_and_works_with_them_again(shared_engine: Engine, tmp_path: Path) -> None:
+    services = "".join(f"  s{n}: {{image: busybox, command: sleep 1000, stop_grace_period: 0s}}\n" for n in range(8))
+    folder = _write(tmp_path, f"name: fds\nservices:\n{services}")
+    supervisor = shared_engine.pid("supervisor")
+    opened = max(int(path.name) for path in Path(f"/proc/{supervisor}/fd").iterdir())
+    before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (opened + 16, before[1]))
+
+    failed = shared_engine.run("up", "-d", cwd=folder, status=None)
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+
+    _assert_clear(failed, "Too many open files")
+    shared_engine.run("up", "-d", cwd=folder)
+    assert shared_engine.pid("supervisor") == supervisor
+    shared_engine.run("down", cwd=folder)
+
+
+def test_without_processes_up_fails_clearly_and_works_with_them_again(shared_engine: Engine, tmp_path: Path) -> None:
+    top = parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8")).v1.get("pids")
+    if top is None:
+        pytest.skip("needs the pids controller of cgroup version 1")
+    folder = _write(tmp_path, _SLEEPER)
+    supervisor, full = shared_engine.pid("supervisor"), Path(top, "no-processes")
+    full.mkdir()
+    (full / "cgroup.procs").write_text(str(supervisor))
+    (full / "pids.max").write_text("1")
+
+    failed = shared_engine.run("up", "-d", cwd=folder, status=None)
+    Path(top, "cgroup.procs").write_text(str(supervisor))
+    full.rmdir()
+
+    _assert_clear(failed, "temporarily unavailable")
+    shared_engine.run("up", "-d", cwd=folder)
+    shared_engine.run("down", cwd=folder)
+
+
+def test_down_of_nothing_is_nothing_to_do(shared_engine: Engine, tmp_path: Path) -> None:
+    shared_engine.run("down", "-v", cwd=_write(tmp_path, _SLEEPER))
+
+
+_BAD_MANNERS = """\
+name: manners
+services:
+  brief: {image: busybox, command: "true"}
+  forks:
+    image: busybox
+    command: sh -c 'while true; do sleep 1000 & done'
+    pids_limit: 20
+    stop_grace_period: 0s
+  stubborn:
+    image: busybox
+    command: sh -c 'trap "" TERM; while true; do sleep 1000; done'
+    stop_grace_period: 0.2s
+  lines:
+    image: busybox
+    command: sh -c 'head -c 10485760 /dev/zero | tr "\\0" x; echo; echo end'
+  binary:
+    image: busybox
+    command: sh -c 'head -c 100000 /dev/urandom; echo; echo end'
+  hangs:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    healthcheck: {test: [CMD, sleep, "1000"], interval: 0.2s, timeout: 0.2s, retries: 2}
+"""
+
+
+def test_containers_with_bad_manners_are_borne_and_taken_down(shared_engine: Engine, tmp_path: Path) -> None:
+    folder = _write(tmp_path, _BAD_MANNERS)
+    shared_engine.run("up", "-d", cwd=folder)
+
+    def rows() -> dict[str, dict[str, object]]:
+        found = shared_engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
+        return {row["Service"]: row for row in found}
+
+    wait_until("the brief ones have ended", lambda: rows()["lines"]["State"] == rows()["binary"]["State"] == "exited")
+    wait_until("the check that hangs fails", lambda: rows()["hangs"]["Health"] == "unhealthy")
+    log = shared_engine.run("logs", "--no-log-prefix", "lines", cwd=folder).out
+    binary = shared_engine.run("logs", "--no-log-prefix", "binary", cwd=folder).out
+
+    states = {name: (row["State"], row["ExitCode"]) for name, row in rows().items()}
+    assert states["brief"] == ("exited", 0)
+    assert states["stubborn"][0] == "running"
+    assert log.replace("\n", "") == "x" * (10 << 20) + "end"
+    assert binary.endswith("\nend\n")
+    shared_engine.run("down", "-v", cwd=folder)
+
+
+def test_names_at_the_limits_work_and_beyond_are_refused(shared_engine: Engine, tmp_path: Path) -> None:
+    project, service = "p" * 60, "s" * 63
+    text = f"name: {project}\nservices:\n  {service}: {{image: busybox, command: sleep 9, stop_grace_period: 0s}}\n"
+    folder = _write(tmp_path, text)
+    shared_engine.run("up", "-d", cwd=folder)
+    shared_engine.run("down", cwd=folder)
+
+    _write(tmp_path, _SLEEPER + f"    container_name: {'c' * 300}\n")
+    _assert_clear(shared_engine.run("up", "-d", cwd=folder, status=None), "c" * 300)
+    shared_engine.run("down", cwd=folder)
+
+
+@pytest.mark.parametrize("damage", ["row", "database", "specification"])
+def test_a_damaged_record_is_survived_and_up_mends(engine: Engine, tmp_path: Path, damage: str) -> None:
+    folder = _write(tmp_path, _SLEEPER)
+    engine.run("up", "-d", cwd=folder)
+    pids = engine.status()["pids"]
+    kill_at_once([pids[role] for role in ("keeper", "daemon", "supervisor")])
+    database = engine.root / "supervisor.db"
+    if damage == "row":
+        with closing(sqlite3.connect(database)) as opened:
+            opened.execute("UPDATE container SET facts = '{'")
+            opened.commit()
+    elif damage == "database":
+        database.write_bytes(b"no database at all" * 1000)
+    else:
+        (spec,) = engine.root.glob("containers/*/spec.json")
+        spec.write_text(json.dumps({"spec": 1}), encoding="utf-8")
+
+    engine.run("up", "-d", cwd=folder)
+
+    (row,) = engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
+    assert row["State"] == "running"
+    engine.run("down", "-v", cwd=folder)
+    assert wait_for_no_leftovers(engine.root) == []
