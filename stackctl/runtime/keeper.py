@@ -21,7 +21,7 @@ from typing import Final
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ROLES: Final = ("supervisor", "daemon")
-_BACK_OFF_S: Final = (0.0, 0.1, 0.5, 2.0, 10.0)
+_BACK_OFF_S: Final = (0.0, 0.05, 0.1, 0.2, 0.5)
 _LOCK_TEXT: Final = 100
 _CALM_S: Final = 1.0
 

@@ -12,7 +12,7 @@ import pytest
 from stackctl.cli import main
 from stackctl.client.engine_client import EngineClient
 from stackctl.engines.start import ensure_engine
-from tests.support.engine import Engine
+from tests.support.engine import Engine, wait_until
 from tests.support.leaks import Leaks, wait_for_no_leftovers
 from tests.support.ports import free_port
 
@@ -38,6 +38,7 @@ services:
 volumes: {{data: {{}}}}
 secrets: {{token: {{file: ./token}}}}
 """
+_BOTH_RUN = [("/steps-base-1", "running"), ("/steps-top-1", "running")]
 
 
 class Bench:
@@ -77,11 +78,11 @@ class Bench:
     def assert_up(self, step: str) -> None:
         """The stack runs as described, once."""
         assert self.run("plan", "--detailed-exitcode") == 0, f"after a death at {step!r}"
-        rows = self.client().containers(all=True)
-        assert sorted((row["Names"][0], row["State"]) for row in rows) == [
-            ("/steps-base-1", "running"),
-            ("/steps-top-1", "running"),
-        ], f"after a death at {step!r}"
+        # The restart policy may be about to start one whose start was cut short.
+        wait_until(f"both run after a death at {step!r}", lambda: self.states() == _BOTH_RUN)
+
+    def states(self) -> list[tuple[str, str]]:
+        return sorted((row["Names"][0], row["State"]) for row in self.client().containers(all=True))
 
     def client(self) -> EngineClient:
         return EngineClient(ensure_engine(self.engine.variables()))
