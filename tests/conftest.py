@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.engine import Engine
 from tests.support.images import busybox_image, docker_save_archive
-from tests.support.init import be_init_if_first
+from tests.support.init import go_on_below_an_init
 from tests.support.leaks import Leaks
 
 BUSYBOX = "/bin/busybox"
@@ -18,7 +18,7 @@ BUSYBOX = "/bin/busybox"
 
 def pytest_configure() -> None:
     """Make sure that somebody reaps orphans."""
-    be_init_if_first()
+    go_on_below_an_init()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,16 +63,23 @@ def follow(
     screen: Screen,
     *,
     patience: int = 2,
+    first_note: str = "",
+    was_interrupted: Callable[[], bool] = lambda: False,
 ) -> Ending:
     """Perform one apply, from opening its stream to its last event. Call from the main thread.
 
     The first signal cancels the apply and waits for its end. The ``patience``-th stops waiting: the result
-    then says cancelled. Raises what opening the stream raises, and EngineUnreachable when it breaks off;
-    neither stops the engine.
+    then says cancelled. ``was_interrupted`` tells of a signal that came before we listened. Raises what
+    opening the stream raises, and EngineUnreachable when it breaks off; neither stops the engine.
     """
     inbox: SimpleQueue[_Message] = SimpleQueue()
     reader = threading.Thread(target=_read, args=(open_events, inbox), name="apply", daemon=True)
     with handled({number: lambda: inbox.put(_Interrupted()) for number in ENDING}):
+        # Order: only now may the user be told what a further Ctrl-C does; one before it is told would be lost.
+        if first_note:
+            screen.note(first_note)
+        if was_interrupted():
+            inbox.put(_Interrupted())
         reader.start()
         return _Following(inbox, cancel, screen, patience).run()
 

@@ -8,7 +8,7 @@ apply ──► logs ──► every container has ended          exit 0, or the
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
@@ -77,12 +77,18 @@ _Message: TypeAlias = _Interrupted | _Exited | _LogsEnded
 class _State:
     inbox: SimpleQueue[_Message] = field(default_factory=SimpleQueue)
     codes: dict[str, int] = field(default_factory=dict)
+    signals: int = 0
+
+    def on_signal(self) -> None:
+        """Take a signal; call from its handler."""
+        self.signals += 1
+        self.inbox.put(_Interrupted())
 
 
 def attend(attendance: Attendance, request: StackRequest) -> None:
     """Bring the stack up and stay with it. Raises Failure with the exit status unless that is 0."""
     state = _State()
-    with handled({number: lambda: state.inbox.put(_Interrupted()) for number in ENDING}):
+    with handled(dict.fromkeys(ENDING, state.on_signal)):
         ending = perform(attendance.settings, attendance.engine, attendance.project, request, title="up")
         if ending.interruptions:
             _stop_all(attendance, is_forced=ending.interruptions > 1)
@@ -102,7 +108,7 @@ def _stay(attendance: Attendance, state: _State) -> int:
     while True:
         match state.inbox.get():
             case _Interrupted():
-                _stop_all(attendance)
+                _stop_all(attendance, was_interrupted=lambda: state.signals > 1)
                 status = INTERRUPTED
             case _Exited(service, code):
                 state.codes.setdefault(service, code)
@@ -160,7 +166,9 @@ def _attended(attendance: Attendance, containers: Iterable[Listed]) -> list[List
     return [c for c in containers if not attendance.services or c.service in attendance.services]
 
 
-def _stop_all(attendance: Attendance, *, is_forced: bool = False) -> Ending:
+def _stop_all(
+    attendance: Attendance, *, is_forced: bool = False, was_interrupted: Callable[[], bool] = lambda: False
+) -> Ending:
     """Stop what is attended, in graph order; kill it when interrupted again, or at once if forced."""
     # Between log lines a live table would be torn apart.
     settings = attendance.settings
@@ -172,7 +180,14 @@ def _stop_all(attendance: Attendance, *, is_forced: bool = False) -> Ending:
     services = tuple(dict.fromkeys(container.service for container in running))
     request = stack_request("stop", None, services=services, timeout_s=attendance.timeout_s)
     ending = perform(
-        plain, attendance.engine, attendance.project, request, title="stop", patience=1, first_note=_STOPPING
+        plain,
+        attendance.engine,
+        attendance.project,
+        request,
+        title="stop",
+        patience=1,
+        first_note=_STOPPING,
+        was_interrupted=was_interrupted,
     )
     if ending.interruptions:
         _kill_all(attendance)

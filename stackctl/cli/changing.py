@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stackctl.cli.applying import Ending, follow
@@ -23,16 +24,17 @@ def perform(
     title: str,
     patience: int = 2,
     first_note: str = "",
+    was_interrupted: Callable[[], bool] = lambda: False,
 ) -> Ending:
     """Have the engine perform a request and show it; see ``applying.follow``."""
     with open_screen(settings, title) as screen:
-        if first_note:
-            screen.note(first_note)
         return follow(
             lambda: engine.apply(project, request),
             engine.cancel,
             screen,
             patience=patience,
+            first_note=first_note,
+            was_interrupted=was_interrupted,
         )
 
 

@@ -193,7 +193,7 @@ services:
         said = failed(town, text)
         command = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
         assert f"0.0.0.0:7070 is held by pid {os.getpid()} ({command})" in said
-        assert "wrong.yaml:7:5" in said
+        assert "wrong.yaml:7:13" in said
     town.up("early", text.replace("late", "web"))
     try:
         assert "0.0.0.0:7070 is held by container early-web-1" in failed(town, text)
