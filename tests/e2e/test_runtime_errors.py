@@ -197,15 +197,15 @@ it-db-1 not healthy after 0.5 s
 
 
 def test_with_wait_a_service_that_ends_at_once_is_a_failure(stack: Stack) -> None:
-    # The other service makes sure that this one has ended before the wait does.
+    # It ends after it was seen to run, and before the other service lets the wait end.
     text = """\
 services:
   web:
     image: busybox
-    command: sh -c 'echo no config; exit 4'
+    command: sh -c 'sleep 0.4; echo no config; exit 4'
   other:
     image: busybox
-    command: sh -c 'sleep 1; touch /tmp/ready; exec sleep 1000'
+    command: sh -c 'sleep 1.5; touch /tmp/ready; exec sleep 1000'
     stop_grace_period: 0s
     healthcheck: {test: "test -e /tmp/ready", interval: 200ms, retries: 1000}
 """
