@@ -102,11 +102,3 @@ def test_after_a_reboot_policies_bring_back_by_the_graph_and_up_the_rest(engine:
     assert _running(engine) == {"base", "top", "plain", "stopped"}
     engine.run("plan", "--detailed-exitcode", cwd=stack)
     engine.run("down", "-v", cwd=stack)
-
-
-def test_what_an_engine_stopped_with_itself_comes_back_with_it(engine: Engine, stack: Path) -> None:
-    engine.run("engine", "stop", "--force")
-    engine.run("engine", "start")
-
-    wait_until("what has a policy runs again", lambda: _running(engine) == {"base", "top"})
-    engine.run("down", "-v", cwd=stack)
