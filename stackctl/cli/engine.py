@@ -28,12 +28,15 @@ def start() -> None:
 @engine.command()
 @click.option("--force", is_flag=True, help="Stop running containers too.")
 def stop(force: bool) -> None:
-    """Stop the engine. Refused while containers run, unless forced."""
+    """Stop the engine, and wait until it is gone. Refused while containers run, unless forced."""
+    from stackctl.engines.start import await_end  # only for commands that talk to the engine
+
     client = running_engine(current_settings())
     if client is None:
         click.echo("The engine is not running", err=True)
         return
     client.engine_stop(force)
+    await_end(current_settings().environment)
 
 
 @engine.command()

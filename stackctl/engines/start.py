@@ -27,6 +27,7 @@ _CAP_NET_ADMIN: Final = 12
 _MINIMUM_KERNEL: Final = (5, 15)
 _START_TIMEOUT_S: Final = 60.0
 _KEEPER_S: Final = 1.0
+_POLL_S: Final = 0.005
 _SCRUBBED: Final = ("PYTHON", "LD_")
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _SUPERVISOR_ROOMS: Final = ("runtime", "model", "wire")
@@ -41,18 +42,17 @@ def root_of(environment: Mapping[str, str]) -> str:
 def engine_address(environment: Mapping[str, str]) -> str | None:
     """Return the API address (``unix:///…``) of the running engine, None when none runs. Starts nothing.
 
-    Waits for a daemon that is about to be replaced.
+    Waits for a daemon that is about to be replaced, and for an engine that is stopping to be gone.
     """
     paths = find_engine(root_of(environment))
     if paths is None:
         return None
-    if not _answers(paths.api_socket):
+    if not _answers(paths):
         if not os.path.isdir(paths.run):
             return None
         with _locked(paths.start_lock):
-            if not _answers(paths.api_socket) and not _is_locked(paths.engine_lock):
+            if not _comes_back(paths):
                 return None
-        _wait_for_daemon(paths)
     return f"unix://{paths.api_socket}"
 
 
@@ -88,9 +88,19 @@ def ensure_engine(environment: Mapping[str, str]) -> str:
         ) from error
     with _locked(paths.start_lock):
         # Order: look again under the lock; whoever held it before us may have started the engine.
-        if not _answers(paths.api_socket):
+        if not _answers(paths):
             _start(paths, environment)
     return f"unix://{paths.api_socket}"
+
+
+def await_end(environment: Mapping[str, str]) -> None:
+    """Wait until an engine that was told to stop is gone. Raises EngineError when it takes too long."""
+    paths = find_engine(root_of(environment))
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while paths is not None and _is_locked(paths.engine_lock):
+        if time.monotonic() > deadline:
+            raise EngineError("the engine is still stopping", hint=f"its messages are in {paths.root}/engine.log")
+        time.sleep(_POLL_S)
 
 
 def check_privileges() -> None:
@@ -126,10 +136,12 @@ def _effective_capabilities() -> int:
     return 0
 
 
-def _answers(path: str) -> bool:
+def _answers(paths: EnginePaths) -> bool:
+    if os.path.exists(f"{paths.run}/stopping"):
+        return False  # it may still accept, but will answer nobody
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         try:
-            sock.connect(path)
+            sock.connect(paths.api_socket)
         except OSError:
             return False
     return True
@@ -146,17 +158,20 @@ def _locked(path: str) -> Any:
 
 
 def _start(paths: EnginePaths, environment: Mapping[str, str]) -> None:
-    lock = _take_engine_lock(paths)
-    if lock is not None:
-        _prepare(paths)
-        ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
-        _spawn_keeper(paths, environment, lock, ready_write)
-        os.close(ready_write)
-        os.close(lock)
-        _wait_for_keeper(ready_read, paths)
-        os.close(ready_read)
-    # Else a keeper lives, and is about to bring supervisor and daemon back.
-    _wait_for_daemon(paths)
+    while (lock := _take_engine_lock(paths)) is None:
+        # A keeper lives. It brings supervisor and daemon back, or it is leaving: then its place is ours.
+        if _comes_back(paths):
+            return
+    paths.make()  # once more: a keeper that left took the live part with it
+    _prepare(paths)
+    ready_read, ready_write = os.pipe2(os.O_CLOEXEC)
+    _spawn_keeper(paths, environment, lock, ready_write)
+    os.close(ready_write)
+    os.close(lock)
+    _wait_for_keeper(ready_read, paths)
+    os.close(ready_read)
+    if not _comes_back(paths):
+        raise _not_started("the engine did not start", paths)
 
 
 def _is_locked(path: str) -> bool:
@@ -181,7 +196,7 @@ def _take_engine_lock(paths: EnginePaths) -> int | None:
     except BlockingIOError:
         holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
         os.close(fd)
-        if not _appears(paths.processes):
+        if not _appears(paths.processes) and _is_locked(paths.engine_lock):
             raise Conflict(
                 f"the state root {paths.root} is in use by process {holder}, an engine whose sockets are not in "
                 "the /run seen from here",
@@ -324,18 +339,20 @@ def _wait_for_keeper(ready: int, paths: EnginePaths) -> None:
 
     readable, _, _ = select.select([ready], [], [], _START_TIMEOUT_S)
     if not readable or os.read(ready, 1) != b"r":
-        raise EngineUnreachable(
-            "the engine did not start", code="engine-start", hint=f"its messages are in {paths.root}/engine.log"
-        )
+        raise _not_started("the engine did not start", paths)
 
 
-def _wait_for_daemon(paths: EnginePaths) -> None:
+def _comes_back(paths: EnginePaths) -> bool:
+    """Wait for a daemon that answers; False once no engine lives. Raises EngineUnreachable. The start lock is held."""
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while not _answers(paths.api_socket):
+    while not _answers(paths):
+        if not _is_locked(paths.engine_lock):
+            return False
         if time.monotonic() > deadline:
-            raise EngineUnreachable(
-                "the engine's daemon does not answer",
-                code="engine-start",
-                hint=f"its messages are in {paths.root}/engine.log",
-            )
-        time.sleep(0.005)
+            raise _not_started("the engine's daemon does not answer", paths)
+        time.sleep(_POLL_S)
+    return True
+
+
+def _not_started(what: str, paths: EnginePaths) -> EngineUnreachable:
+    return EngineUnreachable(what, code="engine-start", hint=f"its messages are in {paths.root}/engine.log")

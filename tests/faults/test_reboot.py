@@ -102,3 +102,14 @@ def test_after_a_reboot_policies_bring_back_by_the_graph_and_up_the_rest(engine:
     assert _running(engine) == {"base", "top", "plain", "stopped"}
     engine.run("plan", "--detailed-exitcode", cwd=stack)
     engine.run("down", "-v", cwd=stack)
+
+
+def test_what_an_engine_stopped_with_itself_comes_back_with_it(engine: Engine, stack: Path) -> None:
+    # Again and again: a start right after a stop once took the leaving engine for one about to come back.
+    for _ in range(6):
+        engine.run("engine", "stop", "--force")
+        assert engine.run("engine", "status", status=1).out == "The engine is not running\n"
+        engine.run("engine", "start")
+
+    wait_until("what has a policy runs again", lambda: _running(engine) == {"base", "top"})
+    engine.run("down", "-v", cwd=stack)

@@ -161,6 +161,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedEngine]:
         start.ensure_engine = lambda _environment: scripted.address  # type: ignore[attr-defined]
         start.engine_address = lambda _environment: scripted.address  # type: ignore[attr-defined]
         start.known_engine = lambda _environment: scripted.address  # type: ignore[attr-defined]
+        start.await_end = lambda _environment: None  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "stackctl.engines.start", start)
         yield scripted
         scripted.close()
