@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from stackctl.client.engine_client import EngineClient
 from tests.support.composed import composed, one_service
 from tests.support.engine import Engine, wait_until
 from tests.support.images import busybox_image, docker_save_archive, entry, tar_of
@@ -19,9 +20,37 @@ def _open_descriptors(pids: dict[str, int]) -> dict[str, int]:
     return {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()}
 
 
+def _is_at_most(now: dict[str, int], before: dict[str, int]) -> bool:
+    return all(now[role] <= count for role, count in before.items())
+
+
 def _resident_kib(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def test_fifty_containers_leave_no_descriptor_and_no_file_behind(shared_engine: Engine, tmp_path: Path) -> None:
+    settings = "command: 'true', healthcheck: {test: 'true', interval: 1s}, stdin_open: true"
+    pids = shared_engine.status()["pids"]
+    client = EngineClient(shared_engine.status()["api"])
+    with composed(shared_engine, tmp_path / "s", one_service(settings)) as stack:
+        stack.run("up", "-d")
+        name = stack.row("web")["Name"]
+
+        def cycle() -> None:
+            client.start_container(name)
+            client.wait_container(name)
+
+        for _ in range(5):
+            cycle()
+        before, size = _open_descriptors(pids), _resident_kib(pids["supervisor"])
+        for _ in range(_CYCLES):
+            cycle()
+        # Fewer is fine: the daemon may still have been closing a connection when they were first counted.
+        wait_until("no more are open than before", lambda: _is_at_most(_open_descriptors(pids), before))
+        grown = _resident_kib(pids["supervisor"]) - size
+
+    assert grown < 1024, f"the supervisor grew by {grown} KiB"
 
 
 def test_containers_made_and_removed_leave_nothing_in_the_state_root(shared_engine: Engine, tmp_path: Path) -> None:
