@@ -33,8 +33,7 @@ def resolve_images(engine: LocalEngine, stack: Stack, request: StackRequest) -> 
     missing = [name for name in stack.services if name in needed and wanted[name] not in found]
     if missing:
         diagnostics = tuple(_image_missing(stack, name, failures.get(wanted[name])) for name in missing)
-        names = ", ".join(dict.fromkeys(stack.services[name].image for name in missing))
-        raise PlanError(f"image not found: {names}", code="image-not-found", diagnostics=diagnostics)
+        raise PlanError(diagnostics[0].detail, code="image-not-found", diagnostics=diagnostics)
     return {name: found.get(wanted[name], _UNKNOWN) for name in stack.services}
 
 
