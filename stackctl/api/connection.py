@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
 
+from stackctl.wire.protocol import HEADER, PROTOCOL
+
 _READ_BYTES: Final = 1 << 16
 _IDLE_S: Final = 300.0
 _HEADER_S: Final = 30.0
@@ -139,7 +141,7 @@ class Connection:
         return self._sock.fileno()
 
     def _respond(self, status: int, headers: Mapping[str, str]) -> None:
-        common = {"Server": "stackctl", "Api-Version": "1.51", "Ostype": "linux"}
+        common = {"Server": "stackctl", "Api-Version": "1.51", "Ostype": "linux", HEADER: str(PROTOCOL)}
         listed = [(key.encode(), value.encode()) for key, value in {**common, **headers}.items()]
         self._send(h11.Response(status_code=status, headers=listed))
 

@@ -26,15 +26,16 @@ from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.local_registries import LocalRegistries
+from stackctl.engines.replacing import renew_supervisor
 from stackctl.engines.returning import bring_back
 from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError
 from stackctl.images.removal import ImageUser
 from stackctl.images.store import ImageStore
 from stackctl.runtime import faults, successor
-from stackctl.runtime.messages import PROTOCOL
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
+from stackctl.wire.protocol import PROTOCOL
 
 _STOP_GRACE_S: Final = 10.0
 
@@ -144,6 +145,7 @@ def main(arguments: list[str]) -> None:
     faults.arm(os.environ.get("STACKCTL_FAULT", ""))
     os.environ["STACKCTL_API_SOCKET"] = paths.api_socket
     successor.watch(paths, int(arguments[5]), tuple(int(text) for text in arguments[2:5]))
+    renew_supervisor(paths)
     Daemon(paths, SupervisorClient(paths.supervisor_socket)).serve()
 
 

@@ -11,9 +11,11 @@ from typing import Any, Final
 from stackctl import errors
 from stackctl.api.connection import BadRequest, Connection, Request
 from stackctl.wire.error_json import error_to_json
+from stackctl.wire.protocol import HEADER, PROTOCOL
 
 Handler = Callable[[Request, Connection, "dict[str, str]"], "Answer | None"]
 _VERSION: Final = re.compile(r"^/v\d+\.\d+(?=/)")
+_PING: Final = "/_ping"
 
 STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (BadRequest, 400),
@@ -58,6 +60,7 @@ class Router:
         """Answer one request. Errors become answers; raises ClientGone."""
         path = _VERSION.sub("", request.path)
         try:
+            _check_protocol(request, path)
             answer = self._find(request, connection, path)
         except Exception as error:  # the edge where every error becomes a status
             if connection.is_hijacked:
@@ -78,6 +81,17 @@ class Router:
         if is_known:
             return Answer(405, {"message": f"method {request.method} is not allowed here"})
         return Answer(404, {"message": "page not found"})
+
+
+def _check_protocol(request: Request, path: str) -> None:
+    """Refuse a `stackctl` that speaks otherwise, before anything is done. Docker's clients say nothing of it."""
+    spoken = request.headers.get(HEADER.lower(), str(PROTOCOL))
+    if spoken != str(PROTOCOL) and path != _PING:
+        raise errors.Conflict(
+            f"the engine speaks protocol {PROTOCOL}, not {spoken}",
+            code="protocol-version",
+            hint="run the command again; if that does not help, use a stackctl of the engine's version",
+        )
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

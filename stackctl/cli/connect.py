@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from stackctl import __version__
 from stackctl.cli.settings import Settings
-from stackctl.errors import PrivilegeError, UsageError
+from stackctl.errors import EngineError, PrivilegeError, UsageError
+from stackctl.wire.protocol import PROTOCOL
 
 if TYPE_CHECKING:
     from stackctl.client.engine_client import EngineClient
@@ -19,7 +21,7 @@ def start_engine(settings: Settings) -> EngineClient:
     from stackctl.engines.start import ensure_engine
 
     with _permitted():
-        return EngineClient(ensure_engine(settings.environment), patience_s=_patience_s(settings))
+        return _agreeing(EngineClient(ensure_engine(settings.environment), patience_s=_patience_s(settings)), settings)
 
 
 def known_engine(settings: Settings) -> EngineClient | None:
@@ -29,7 +31,9 @@ def known_engine(settings: Settings) -> EngineClient | None:
 
     with _permitted():
         address = find(settings.environment)
-    return None if address is None else EngineClient(address, patience_s=_patience_s(settings))
+        if address is None:
+            return None
+        return _agreeing(EngineClient(address, patience_s=_patience_s(settings)), settings)
 
 
 def running_engine(settings: Settings) -> EngineClient | None:
@@ -39,7 +43,31 @@ def running_engine(settings: Settings) -> EngineClient | None:
 
     with _permitted():
         address = engine_address(settings.environment)
-    return None if address is None else EngineClient(address, patience_s=_patience_s(settings))
+        if address is None:
+            return None
+        return _agreeing(EngineClient(address, patience_s=_patience_s(settings)), settings)
+
+
+def _agreeing(client: EngineClient, settings: Settings) -> EngineClient:
+    """Return ``client`` when the engine speaks as we do; an older engine is restarted from our installation first.
+
+    Raises EngineError when the engine is the newer one.
+    """
+    spoken = client.protocol()
+    if spoken == PROTOCOL:
+        return client
+    from stackctl.engines.replacing import installation_of, replace_engine  # only where versions differ
+
+    if spoken < PROTOCOL:
+        replace_engine(settings.environment, lambda: client.protocol() < PROTOCOL)
+        spoken = client.protocol()
+        if spoken == PROTOCOL:
+            return client
+    raise EngineError(
+        f"the engine is newer than this stackctl {__version__}: it speaks protocol {spoken}, not {PROTOCOL}",
+        code="protocol-version",
+        hint=f"upgrade this one, or use the stackctl that the engine runs: {installation_of(settings.environment)}",
+    )
 
 
 def _patience_s(settings: Settings) -> float:

@@ -15,7 +15,7 @@ from stackctl.cli.settings import current_settings
 
 @click.group()
 def engine() -> None:
-    """Start, stop and show the engine. Other commands start it when they need it."""
+    """Start, stop, restart and show the engine. Other commands start it when they need it."""
 
 
 @engine.command()
@@ -37,6 +37,20 @@ def stop(force: bool) -> None:
         return
     client.engine_stop(force)
     await_end(current_settings().environment)
+
+
+@engine.command()
+def restart() -> None:
+    """Restart the engine's daemon and supervisor from this installation. Containers go on."""
+    from stackctl.engines.replacing import replace_engine  # only for this
+
+    settings = current_settings()
+    client = running_engine(settings)
+    if client is None:
+        click.echo("The engine is not running", err=True)
+        raise Failure(1)
+    replace_engine(settings.environment)
+    click.echo(_status_text(client.engine_status()), nl=False)
 
 
 @engine.command()

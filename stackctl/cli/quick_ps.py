@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from stackctl.cli.receipt import run_folder
+from stackctl.wire.protocol import HEADER, PROTOCOL
 
 _WITH_VALUE = {"-f": "file", "--file": "file", "-p": "project", "--project-name": "project", "--format": "format"}
 _FLAGS = {"-a": "all", "--all": "all", "-q": "quiet", "--quiet": "quiet", "--no-trunc": "whole"}
@@ -19,7 +20,8 @@ _ANSWER_S = 30.0
 _REQUEST = (
     "GET /containers/json?all=1&filters=%7B%22label%22%3A%5B%22com.docker.compose.project%3D{project}%22%5D%7D"
     " HTTP/1.1\r\n"
-    "Host: stackctl\r\nUser-Agent: stackctl\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    "Host: stackctl\r\nUser-Agent: stackctl\r\nConnection: close\r\nContent-Length: 0\r\n"
+    f"{HEADER}: {PROTOCOL}\r\n\r\n"
 )
 _BEFORE, _AFTER = ("file", "project"), ("format", *_FLAGS.values())
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackctl.client.http import PATIENCE_S, Hijacked, Readable, Response, hijack, quote, request, upload
 from stackctl.errors import EngineError
+from stackctl.wire.protocol import HEADER
 
 if TYPE_CHECKING:
     from stackctl.wire.stack_request import RunRequest, StackRequest
@@ -34,6 +35,13 @@ class EngineClient:
     def ping(self) -> None:
         """Return when the engine answers."""
         self._get("/_ping").finish()
+
+    def protocol(self) -> int:
+        """Return the number of the protocol that the engine speaks; asked in any."""
+        response = self._get("/_ping")
+        response.finish()
+        text = response.headers.get(HEADER.lower(), "")
+        return int(text) if text.isdecimal() else 0
 
     def version(self) -> dict[str, Any]:
         """Return the engine's versions."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from stackctl.errors import EngineError, EngineUnreachable
 from stackctl.wire.error_json import error_from_json
 from stackctl.wire.frames import MULTIPLEXED, STDOUT, FrameDecoder, FrameError
+from stackctl.wire.protocol import HEADER, PROTOCOL
 
 _PIECE_BYTES: Final = 1 << 16
 _LINE_BYTES: Final = 1 << 16
@@ -361,7 +362,7 @@ def _unreachable(path: str, error: OSError) -> EngineUnreachable:
 
 
 def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", "Host: stackctl", f"User-Agent: {_AGENT}"]
+    lines = [f"{method} {target} HTTP/1.1", "Host: stackctl", f"User-Agent: {_AGENT}", f"{HEADER}: {PROTOCOL}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if "Connection" not in headers:
         lines.append("Connection: close")

@@ -20,6 +20,7 @@ from typing import Any, Final
 from stackctl.errors import Conflict, EngineError, EngineUnreachable, PrivilegeError
 from stackctl.runtime.kernel.features import parse_without
 from stackctl.runtime.paths import EnginePaths, find_engine, open_engine, write_atomically
+from stackctl.wire.protocol import PROTOCOL
 
 DEFAULT_ROOT: Final = "/var/lib/stackctl"
 _CAP_SYS_ADMIN: Final = 21
@@ -50,8 +51,8 @@ def engine_address(environment: Mapping[str, str]) -> str | None:
     if not _answers(paths):
         if not os.path.isdir(paths.run):
             return None
-        with _locked(paths.start_lock):
-            if not _comes_back(paths):
+        with locked(paths.start_lock):
+            if not comes_back(paths):
                 return None
     return f"unix://{paths.api_socket}"
 
@@ -86,7 +87,7 @@ def ensure_engine(environment: Mapping[str, str]) -> str:
             code="state-root",
             hint="set STACKCTL_ROOT to a folder on a writable local file system",
         ) from error
-    with _locked(paths.start_lock):
+    with locked(paths.start_lock):
         # Order: look again under the lock; whoever held it before us may have started the engine.
         if not _answers(paths):
             _start(paths, environment)
@@ -148,7 +149,8 @@ def _answers(paths: EnginePaths) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: str) -> Any:
+def locked(path: str) -> Any:
+    """Hold the lock at ``path``; one process at a time."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -160,7 +162,7 @@ def _locked(path: str) -> Any:
 def _start(paths: EnginePaths, environment: Mapping[str, str]) -> None:
     while (lock := _take_engine_lock(paths)) is None:
         # A keeper lives. It brings supervisor and daemon back, or it is leaving: then its place is ours.
-        if _comes_back(paths):
+        if comes_back(paths):
             return
     paths.make()  # once more: a keeper that left took the live part with it
     _prepare(paths)
@@ -170,7 +172,7 @@ def _start(paths: EnginePaths, environment: Mapping[str, str]) -> None:
     os.close(lock)
     _wait_for_keeper(ready_read, paths)
     os.close(ready_read)
-    if not _comes_back(paths):
+    if not comes_back(paths):
         raise _not_started("the engine did not start", paths)
 
 
@@ -218,17 +220,21 @@ def _appears(path: str) -> bool:
 
 
 def _prepare(paths: EnginePaths) -> None:
-    """Write what the keeper starts: our code, copied, so that a changed or deleted installation harms nothing."""
     for name in ("stopping", "processes.json", "exits"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{paths.run}/{name}")
+    write_spawn(paths)
+
+
+def write_spawn(paths: EnginePaths) -> None:
+    """Write what the keeper starts: our code, copied, so that a changed or deleted installation harms nothing."""
     code = _copy_code(paths)
     python = _base_python()
     isolated = [python, "-I", "-S", "-B", "-X", "frozen_modules=on"]
     supervisor = [*isolated, f"{code}/supervisor.py", paths.root, paths.engine_id]
     keeper = [*isolated, f"{code}/stackctl/runtime/keeper.py", paths.root, paths.engine_id]
     daemon = [sys.executable, "-P", "-m", "stackctl.api.daemon", paths.root, paths.engine_id]
-    shape = {"keeper": keeper, "supervisor": supervisor, "daemon": daemon}
+    shape = {"protocol": PROTOCOL, "keeper": keeper, "supervisor": supervisor, "daemon": daemon}
     write_atomically(paths.spawn, json.dumps(shape).encode())
 
 
@@ -342,7 +348,7 @@ def _wait_for_keeper(ready: int, paths: EnginePaths) -> None:
         raise _not_started("the engine did not start", paths)
 
 
-def _comes_back(paths: EnginePaths) -> bool:
+def comes_back(paths: EnginePaths) -> bool:
     """Wait for a daemon that answers; False once no engine lives. Raises EngineUnreachable. The start lock is held."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not _answers(paths):

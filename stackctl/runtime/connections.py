@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from stackctl.errors import EngineError, StackctlError, kind_of
 from stackctl.runtime.loop import READABLE, WRITABLE, Loop
-from stackctl.runtime.messages import PROTOCOL, Receiver, pack
+from stackctl.runtime.messages import Receiver, pack
 from stackctl.wire.codec import WireError
+from stackctl.wire.protocol import PROTOCOL
 
 Message = dict[str, Any]
 Handler = Callable[[Message, "tuple[int, ...]", "Reply"], None]

@@ -12,7 +12,6 @@ import socket
 import struct
 from typing import Any, Final
 
-PROTOCOL: Final = 1
 _INT: Final = struct.Struct("i")
 _MAX_FDS: Final = 16
 _READ_BYTES: Final = 1 << 18

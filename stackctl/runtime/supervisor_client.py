@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from stackctl import errors
 from stackctl.errors import EngineError, StackctlError, TransientError
-from stackctl.runtime.messages import PROTOCOL, Receiver, send
+from stackctl.runtime.messages import Receiver, send
+from stackctl.wire.protocol import PROTOCOL
 
 Message = dict[str, Any]
 _CONNECT_S: Final = 10.0
