@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackctl.client.http import PATIENCE_S, Hijacked, Readable, Response, hijack, quote, request, upload
 from stackctl.errors import EngineError
-from stackctl.wire.protocol import HEADER
+from stackctl.wire.protocol import HEADER, PROTOCOL
 
 if TYPE_CHECKING:
     from stackctl.wire.stack_request import RunRequest, StackRequest
@@ -37,11 +37,11 @@ class EngineClient:
         self._get("/_ping").finish()
 
     def protocol(self) -> int:
-        """Return the number of the protocol that the engine speaks; asked in any."""
+        """Return the number of the protocol that the engine speaks; one that does not say is taken for ours."""
         response = self._get("/_ping")
         response.finish()
         text = response.headers.get(HEADER.lower(), "")
-        return int(text) if text.isdecimal() else 0
+        return int(text) if text.isdecimal() else PROTOCOL
 
     def version(self) -> dict[str, Any]:
         """Return the engine's versions."""
