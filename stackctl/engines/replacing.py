@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from stackctl.engines.start import locked, root_of, wait_for_daemon, write_spawn
+from stackctl.engines.start import comes_back, locked, root_of, write_spawn
 from stackctl.runtime.paths import EnginePaths, find_engine
 from stackctl.wire.protocol import PROTOCOL
 
@@ -32,7 +32,7 @@ def replace_engine(environment: Mapping[str, str], is_due: Callable[[], bool] = 
         # Order: a daemon of the new kind must never ask a supervisor of the old one.
         _end(paths, "supervisor")
         _end(paths, "daemon")
-        wait_for_daemon(paths)
+        comes_back(paths)
 
 
 def renew_supervisor(paths: EnginePaths) -> None:

@@ -80,6 +80,8 @@ def test_a_plain_ps_loads_neither_click_nor_what_click_needs(shared_engine: Engi
         "stackctl.cli.render.style",
         "stackctl.cli.render.table",
         "stackctl.labels",
+        "stackctl.wire",
+        "stackctl.wire.protocol",
     }
 
 
