@@ -23,6 +23,9 @@ def adopt_all(world: World, boot: str) -> None:
     """Bring memory and world together again. Starts nothing: that is the planner's, by the graph."""
     kept = world.kept.recover()
     rows = {row.id: row for row in world.store.rows()}
+    for row in rows.values():
+        if row.boot == boot and row.facts.pid:
+            world.journal.expect(row.id, row.facts.pid, row.facts.start_ticks)
     died = []
     for container_id in sorted(os.listdir(world.paths.containers)):
         container = _adopt(world, container_id, rows.pop(container_id, None), boot, kept)
@@ -30,6 +33,7 @@ def adopt_all(world: World, boot: str) -> None:
             died.append(container)
     for leftover in rows:
         world.store.delete(leftover)
+        world.journal.forget(leftover)
     _drop_unused(world, kept)
     world.networks.restore(list(world.containers.values()))
     for container in died:
@@ -62,6 +66,7 @@ def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: di
         # Half made, half removed, or unreadable: no container.
         os.rename(world.paths.container(container_id), f"{world.paths.trash}/{container_id}-{time.time_ns()}")
         world.store.delete(container_id)
+        world.journal.forget(container_id)
         return None
     world.add(container)
     if row is not None and row.boot == boot and container.facts.pid and _reopen(world, container):
@@ -147,7 +152,7 @@ def _settle(world: World, container: Container, is_same_boot: bool) -> None:
     facts = container.facts
     ran = container.phase in ("starting", "running", "restarting")
     if ran and facts.pid:
-        found = world.journal.find(facts.pid, facts.start_ticks) if is_same_boot else None
+        found = world.journal.find(container.id) if is_same_boot else None
         facts.exit_code = exit_code(found.status) if found else _UNKNOWN
         facts.finished_ns = found.time_ns if found else time.time_ns()
         facts.error = "" if found else "the machine was restarted" if not is_same_boot else "its end was not seen"

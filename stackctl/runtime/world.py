@@ -70,6 +70,7 @@ class World:
         """Drop a container from memory."""
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
+        self.journal.forget(container.id)
 
     def set_phase(self, container: Container, phase: Phase) -> None:
         """Record a phase, then tell everybody."""
@@ -85,10 +86,20 @@ class World:
         try:
             self.store.save(container.id, container.name, container.phase, container.facts)
             self.unsaved.discard(container.id)
+            self._follow_journal(container)
         except EngineError:
             if container.phase in _INTENTS:
                 raise
             self._save_later(container)
+
+    def _follow_journal(self, container: Container) -> None:
+        # The journal's entry may go once the row, on disk, no longer names the process.
+        facts = container.facts
+        if facts.pid:
+            self.journal.expect(container.id, facts.pid, facts.start_ticks)
+        else:
+            self.journal.forget(container.id)
+        self.journal.punch()
 
     def _save_later(self, container: Container) -> None:
         if not self.unsaved:

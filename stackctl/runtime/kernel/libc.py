@@ -65,6 +65,9 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
+_FALLOC_FL_KEEP_SIZE: Final = 1
+_FALLOC_FL_PUNCH_HOLE: Final = 2
+
 _MACHINE: Final = platform.machine()
 _IS_X86: Final = _MACHINE == "x86_64"
 NR_RT_SIGACTION: Final = 13 if _IS_X86 else 134
@@ -126,6 +129,13 @@ def umount(target: PathLike, flags: int = MNT_DETACH) -> None:
     """umount2(2)."""
     if _libc.umount2(_bytes(target), flags) < 0:
         raise _failure(target)
+
+
+def punch_hole(fd: int, offset: int, length: int) -> None:
+    """Free the room of a part of a file, which reads as zeros afterwards; the file keeps its length. fallocate(2)."""
+    arguments = (ctypes.c_long(offset), ctypes.c_long(length))
+    if _libc.fallocate(ctypes.c_int(fd), ctypes.c_int(_FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE), *arguments) < 0:
+        raise _failure("fallocate")
 
 
 def pivot_root(new_root: PathLike, put_old: PathLike) -> None:

@@ -42,7 +42,7 @@ def _status(world: World, container: Container) -> int | None:
     status = exit_status(container.pidfd) if features.PIDFD_INFO not in world.without else None
     if status is not None:
         return status
-    found = world.journal.find(container.facts.pid, container.facts.start_ticks)
+    found = world.journal.find(container.id)
     return None if found is None else found.status
 
 
@@ -60,7 +60,6 @@ def ended(world: World, container: Container, code: int) -> None:
     fault_point("exit: seen")
     health.end(container)
     _close_process(world, container)
-    world.journal.forget(facts.pid, facts.start_ticks)
     facts.pid = facts.identity = 0
     if container.failed_start is not None:
         container.failed_start()

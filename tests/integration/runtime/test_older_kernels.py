@@ -44,6 +44,22 @@ def test_containers_run_survive_the_supervisor_and_end_with_their_code(old_engin
         assert stack.logs("web") == "begun\n" + "".join(f"{number}\n" for number in range(1, 5001))
 
 
+def test_the_exit_journal_keeps_its_size_and_every_code_is_found(old_engine: Engine, tmp_path: Path) -> None:
+    journal = Path("/run/stackctl") / old_engine.status()["id"] / "exits"
+    with composed(old_engine, tmp_path / "s", one_service(f"command: [sh, -c, {_UNTIL_TOLD!r}]"), "-d") as stack:
+        # As many as orphans of a container among the host's processes come to in some days.
+        with journal.open("ab") as file:
+            file.write(b"".join(b"%d %d 0 1700000000000000000\n" % (pid, pid) for pid in range(1, 10_000)))
+        assert journal.stat().st_blocks * 512 > 300_000
+        stack.sh("web", "touch /go")
+
+        assert stack.wait_for("web", State="exited")["ExitCode"] == 9
+
+        wait_until("what is recorded is given back", lambda: journal.stat().st_blocks * 512 < 20_000)
+        _replace_supervisor(old_engine)
+        assert stack.run("run", "--rm", "-T", "web", "sh", "-c", "exit 3", status=3).out == ""
+
+
 def test_a_container_among_the_hosts_processes_is_killed_whole(old_engine: Engine, tmp_path: Path) -> None:
     command = "command: [sh, -c, 'sleep 4321 & sleep 4321 & echo ready; sleep 4321'], pid: host, stop_grace_period: 0s"
     with composed(old_engine, tmp_path / "s", one_service(command)) as stack:
