@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stackctl import errors
-from stackctl.api.connection import BadRequest, Connection, Request
+from stackctl.api.connection import API_VERSION, MINIMUM_VERSION, BadRequest, Connection, Request
 from stackctl.wire.error_json import error_to_json
 from stackctl.wire.protocol import HEADER, PROTOCOL
 
 Handler = Callable[[Request, Connection, "dict[str, str]"], "Answer | None"]
-_VERSION: Final = re.compile(r"^/v\d+\.\d+(?=/)")
+_VERSION: Final = re.compile(r"/v(\d+)\.(\d+)(?=/)")
 _PING: Final = "/_ping"
 
 STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
@@ -58,8 +58,8 @@ class Router:
 
     def dispatch(self, request: Request, connection: Connection) -> None:
         """Answer one request. Errors become answers; raises ClientGone."""
-        path = _VERSION.sub("", request.path)
         try:
+            path = _unversioned(request.path)
             _check_protocol(request, path)
             answer = self._find(request, connection, path)
         except Exception as error:  # the edge where every error becomes a status
@@ -68,19 +68,40 @@ class Router:
             answer = error_answer(error)
         if answer is not None:
             _send(connection, answer)
+            connection.discard_body()
 
     def _find(self, request: Request, connection: Connection, path: str) -> Answer | None:
-        is_known = False
-        for route, pattern in self._routes:
-            found = pattern.fullmatch(path)
-            if found is None:
-                continue
-            is_known = True
-            if route.method == request.method or (request.method == "HEAD" and route.method == "GET"):
-                return route.handler(request, connection, found.groupdict())
-        if is_known:
-            return Answer(405, {"message": f"method {request.method} is not allowed here"})
+        # HEAD on what only GET serves is GET without a body, which the connection leaves out by itself.
+        methods = ("HEAD", "GET") if request.method == "HEAD" else (request.method,)
+        for method in methods:
+            for route, pattern in self._routes:
+                if route.method == method and (found := pattern.fullmatch(path)) is not None:
+                    return route.handler(request, connection, found.groupdict())
+        if request.method == "OPTIONS":
+            return Answer(200)
         return Answer(404, {"message": "page not found"})
+
+
+def _unversioned(path: str) -> str:
+    """Return the path without ``/v1.NN``. Raises BadRequest for a version that is not spoken here."""
+    found = _VERSION.match(path)
+    if found is None:
+        return path
+    asked = (int(found[1]), int(found[2]))
+    spoken = f"{found[1]}.{found[2]}"
+    if asked > _parts(API_VERSION):
+        raise BadRequest(f"client version {spoken} is too new. Maximum supported API version is {API_VERSION}")
+    if asked < _parts(MINIMUM_VERSION):
+        raise BadRequest(
+            f"client version {spoken} is too old. Minimum supported API version is {MINIMUM_VERSION}, "
+            "please upgrade your client to a newer version"
+        )
+    return path[found.end() :]
+
+
+def _parts(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
 
 
 def _check_protocol(request: Request, path: str) -> None:

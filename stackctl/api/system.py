@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stackctl import __version__
-from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
+from stackctl.api.connection import API_VERSION, MINIMUM_VERSION, BadRequest, ClientGone, Connection, Request
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.stacks import Stacks
 from stackctl.reconcile.plan_json import plan_json
@@ -21,8 +21,6 @@ from stackctl.wire.codec import WireError
 from stackctl.wire.stack_request import run_request_from_json, stack_request_from_json
 
 Arguments = dict[str, str]
-API_VERSION = "1.51"
-_MINIMUM_VERSION = "1.24"
 
 
 class Engine(Protocol):
@@ -133,7 +131,7 @@ def _version() -> dict[str, Any]:
         "Components": [{"Name": "Engine", "Version": __version__, "Details": {}}],
         "Version": __version__,
         "ApiVersion": API_VERSION,
-        "MinAPIVersion": _MINIMUM_VERSION,
+        "MinAPIVersion": MINIMUM_VERSION,
         "Os": "linux",
         "Arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
         "KernelVersion": platform.release(),

@@ -55,7 +55,7 @@ def _no_more(now: tuple[int, int, int], before: tuple[int, int, int]) -> bool:
         (b"GET /_ping HTTP/1.1\r\n\r\n", b"HTTP/1.1 400"),  # no Host
         (b"GET /_ping HTTP/1.1\r\nHost: x\r\nX: " + bytes(200_000).replace(b"\0", b"a") + b"\r\n\r\n", b"HTTP/1.1 4"),
         (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 404"),
-        (b"DELETE /_ping HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 405"),
+        (b"DELETE /_ping HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 404"),
         (b"POST /stackctl/v1/stacks/x/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n{x}", b"HTTP/1.1 400"),
         (b"POST /stackctl/v1/stacks/x/apply HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]", b"HTTP/1.1 400"),
         (b"GET /containers/json?filters=%7B HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 400"),
