@@ -17,13 +17,17 @@ from typing import Any, Final
 from stackctl import __version__
 from stackctl.api.containers import ContainerRoutes
 from stackctl.api.content import ContentRoutes
+from stackctl.api.engine_info import EngineInfoRoutes
+from stackctl.api.events import EventRoutes
 from stackctl.api.images import ImageRoutes
 from stackctl.api.routing import Router
 from stackctl.api.server import Server
 from stackctl.api.system import SystemRoutes
 from stackctl.engines.console import LocalConsole
 from stackctl.engines.contents import ContentStore
+from stackctl.engines.events import EventBus
 from stackctl.engines.local import LocalEngine
+from stackctl.engines.local_facts import LocalFacts
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.local_registries import LocalRegistries
 from stackctl.engines.replacing import renew_supervisor
@@ -51,17 +55,23 @@ class Daemon:
 
     def serve(self) -> None:
         """Serve until somebody stops the engine, or SIGTERM."""
-        store = ImageStore(self._paths.root, users_of=self._users_of, changed=self._images_changed)
+        events = EventBus(self._supervisor)
+        store = ImageStore(
+            self._paths.root, users_of=self._users_of, changed=self._images_changed, tell=events.tell_image
+        )
         engine = LocalEngine(self._paths, self._supervisor, store)
         self._engine = engine
         stacks = Stacks(engine, ContentStore(self._paths))
-        console = LocalConsole(self._paths, engine, self._supervisor)
+        console = LocalConsole(self._paths, engine, self._supervisor, events)
         routes = [
             *SystemRoutes(self, stacks).routes(),
+            *EngineInfoRoutes(LocalFacts(self.status, engine, store, events)).routes(),
             *ContainerRoutes(console).routes(),
             *ImageRoutes(LocalImages(store, engine), LocalRegistries(store)).routes(),
             *ContentRoutes(engine).routes(),
+            *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),
         ]
+        events.begin()
         self._server = Server(self._paths.api_socket, Router(routes))
         threading.Thread(target=bring_back, args=(stacks, self._supervisor, engine), name="return", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._leave())

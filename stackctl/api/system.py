@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from stackctl import __version__
-from stackctl.api.connection import API_VERSION, MINIMUM_VERSION, BadRequest, ClientGone, Connection, Request
+from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.stacks import Stacks
 from stackctl.reconcile.plan_json import plan_json
@@ -31,7 +28,7 @@ class Engine(Protocol):
 
 
 class SystemRoutes:
-    """``/_ping``, ``/version``, ``/info`` and ``/stackctl``."""
+    """``/stackctl``."""
 
     def __init__(self, engine: Engine, stacks: Stacks) -> None:
         self._engine = engine
@@ -41,9 +38,6 @@ class SystemRoutes:
         """Return the table."""
         prefix = "/stackctl/v1"
         return [
-            Route("GET", "/_ping", lambda *_: Answer(200, text="OK", headers={"Cache-Control": "no-cache"})),
-            Route("GET", "/version", lambda *_: Answer(200, _version())),
-            Route("GET", "/info", self._info),
             Route("GET", f"{prefix}/engine", lambda *_: Answer(200, self._engine.status())),
             Route("POST", f"{prefix}/engine/stop", self._stop),
             Route("POST", f"{prefix}/stacks/{{project}}/plan", self._plan),
@@ -51,29 +45,6 @@ class SystemRoutes:
             Route("POST", f"{prefix}/stacks/{{project}}/run", self._run),
             Route("POST", f"{prefix}/applies/{{id}}/cancel", self._cancel),
         ]
-
-    def _info(self, *_: object) -> Answer:
-        status = self._engine.status()
-        counts = status["containers"]
-        return Answer(
-            200,
-            {
-                "ID": status["id"],
-                "Containers": counts["total"],
-                "ContainersRunning": counts["running"],
-                "ContainersStopped": counts["total"] - counts["running"],
-                "ContainersPaused": 0,
-                "Driver": "overlay2",
-                "Name": platform.node(),
-                "ServerVersion": __version__,
-                "OperatingSystem": "stackctl",
-                "OSType": "linux",
-                "Architecture": platform.machine(),
-                "KernelVersion": platform.release(),
-                "DockerRootDir": status["root"],
-                "NCPU": os.cpu_count(),
-            },
-        )
 
     def _stop(self, request: Request, _: Connection, __: Arguments) -> Answer:
         body = request.json()
@@ -123,16 +94,3 @@ def _stream_events(connection: Connection, act: Callable[[Callable[[dict[str, An
         connection.end_stream()
     except ClientGone:
         return
-
-
-def _version() -> dict[str, Any]:
-    return {
-        "Platform": {"Name": "stackctl"},
-        "Components": [{"Name": "Engine", "Version": __version__, "Details": {}}],
-        "Version": __version__,
-        "ApiVersion": API_VERSION,
-        "MinAPIVersion": MINIMUM_VERSION,
-        "Os": "linux",
-        "Arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-        "KernelVersion": platform.release(),
-    }

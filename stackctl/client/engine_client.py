@@ -55,6 +55,14 @@ class EngineClient:
         """Stop the engine; refused with Conflict while containers run, unless ``force``."""
         self._post("/stackctl/v1/engine/stop", {"force": force}).finish()
 
+    def events(
+        self, *, since: str = "", until: str = "", kinds: Sequence[str] = (), labels: Sequence[str] = ()
+    ) -> Iterator[dict[str, Any]]:
+        """Yield Docker's events as they happen, those remembered from ``since`` on first; ``until`` ends it."""
+        filters = {"type": list(kinds), "label": list(labels)}
+        query = {"since": since, "until": until, "filters": json.dumps({k: v for k, v in filters.items() if v})}
+        return self._get("/events", query).json_lines()
+
     # -- stacks ---------------------------------------------------------------------------------------
 
     def plan(self, project: str, wanted: StackRequest) -> dict[str, Any]:

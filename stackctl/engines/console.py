@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stackctl import labels
+from stackctl.engines.events import EventBus
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.streams import STDERR, STDOUT, LogStreams, ProcessStreams
 from stackctl.errors import Conflict, NotFound, StackctlError
@@ -57,6 +58,7 @@ class Exec:
     id: str
     container_id: str
     request: ExecRequest
+    container: ObservedContainer
     pid: int = 0
     exit_code: int | None = None
     pidfd: int = -1
@@ -67,10 +69,11 @@ class Exec:
 class LocalConsole:
     """Containers by name or id, one at a time. Any thread may call any method."""
 
-    def __init__(self, paths: EnginePaths, engine: LocalEngine, supervisor: SupervisorClient) -> None:
+    def __init__(self, paths: EnginePaths, engine: LocalEngine, supervisor: SupervisorClient, events: EventBus) -> None:
         self._paths = paths
         self._engine = engine
         self._supervisor = supervisor
+        self._events = events
         self._execs: dict[str, Exec] = {}
 
     def list(self, *, is_all: bool, filters: Mapping[str, Sequence[str]]) -> list[ObservedContainer]:
@@ -108,8 +111,10 @@ class LocalConsole:
 
     def restart(self, name: str, grace_s: float | None) -> None:
         """Stop and start a container."""
-        self.stop(name, grace_s)
-        self.start(name)
+        container = self.find(name)
+        self.stop(container.id, grace_s)
+        self.start(container.id)
+        self._events.tell_container(container, "restart")
 
     def kill(self, name: str, signal: str) -> None:
         """Send a signal to a container's first process."""
@@ -214,8 +219,9 @@ class LocalConsole:
         for old in list(self._execs)[:-_KEPT_EXECS]:
             if self._execs[old].ended.is_set():
                 self._execs.pop(old, None)
-        made = Exec(os.urandom(32).hex(), container.id, request)
+        made = Exec(os.urandom(32).hex(), container.id, request, container)
         self._execs[made.id] = made
+        self._events.tell_container(container, f"exec_create: {' '.join(request.argv)}", execID=made.id)
         return made.id
 
     def exec_find(self, exec_id: str) -> Exec:
@@ -257,11 +263,16 @@ class LocalConsole:
         process.pid = message["pid"]
         process.pidfd = _pidfd(process.pid)
         process.streams = _streams(request, ours, received)
-        threading.Thread(target=_wait_for_exit, args=(process, call), name="exec", daemon=True).start()
+        self._events.tell_container(process.container, f"exec_start: {' '.join(request.argv)}", execID=process.id)
+        threading.Thread(target=self._wait_for_exit, args=(process, call), name="exec", daemon=True).start()
         if detach:
             process.streams.close()
             return None
         return process.streams
+
+    def _wait_for_exit(self, process: Exec, call: Call) -> None:
+        _wait_for_exit(process, call)
+        self._events.tell_container(process.container, "exec_die", execID=process.id, exitCode=str(process.exit_code))
 
     def exec_resize(self, exec_id: str, height: int, width: int) -> None:
         """Set the size of a process's terminal."""

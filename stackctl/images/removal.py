@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from stackctl.errors import Conflict
 from stackctl.images.config import StoredImage
+from stackctl.model.image import ImageRef, parse_image_ref
 
 
 class ImageUser(NamedTuple):
@@ -18,6 +19,28 @@ class ImageUser(NamedTuple):
 
 UsersOf: TypeAlias = Callable[[str], Sequence[ImageUser]]
 """Returns the containers made from the image with an id."""
+
+
+def names_to_go(image: StoredImage, name: ImageRef | None, users: Sequence[ImageUser], *, force: bool) -> list[str]:
+    """Return which of an image's names, in familiar form, go when ``name`` is removed, or it is by id (None).
+
+    With the last tag of a repository go the digests by which it was pulled from there. Raises Conflict.
+    """
+    references = [*image.tags, *image.digests]
+    if name is None:
+        check_removable(image, users, force=force)
+        return references
+    going = [name.familiar]
+    same = [other for other in map(parse_image_ref, references) if _repository(other) == _repository(name)]
+    if not name.digest and not any(other.tag and other.tag != name.tag and not other.digest for other in same):
+        going += [other.familiar for other in same if other.digest]
+    if users and len(going) == len(references) and not force:
+        raise name_in_use(name.familiar, users[0], image.id)
+    return going
+
+
+def _repository(name: ImageRef) -> tuple[str, str]:
+    return name.registry, name.repository
 
 
 def name_in_use(name: str, user: ImageUser, image_id: str) -> Conflict:

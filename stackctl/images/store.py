@@ -32,7 +32,7 @@ from stackctl.images.incoming import (
 )
 from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
 from stackctl.images.platform import Platform, distance, host_platform, parse_platform
-from stackctl.images.removal import ImageUser, UsersOf, check_removable, name_in_use
+from stackctl.images.removal import ImageUser, UsersOf, names_to_go
 from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.root import OverlayRoot, Root
 
@@ -40,24 +40,33 @@ if TYPE_CHECKING:
     from stackctl.images.pull import RemoteImage
     from stackctl.images.registry.access import Access
     from stackctl.images.registry.client import Repository
+    from stackctl.images.registry.settings import RegistrySettings
 
 _ID: Final = re.compile(r"(sha256:)?([0-9a-f]{1,64})")
 _SHORT_ID: Final = 12
+TellImage = Callable[[str, str, str], object]
 
 
 class ImageStore:
     """Images in ``ROOT/images``. Any thread may call any method, and other processes may share the folder.
 
     ``root`` is the engine's state root; ``changed`` is called whenever a name may lead elsewhere than before. Every
-    method raises ImageError for what the disk refuses.
+    method raises ImageError for what the disk refuses. ``tell`` hears of what was done, in Docker's words: the action,
+    the image's id, and the name by which it was meant.
     """
 
     def __init__(
-        self, root: str, *, users_of: UsersOf | None = None, changed: Callable[[], object] = lambda: None
+        self,
+        root: str,
+        *,
+        users_of: UsersOf | None = None,
+        changed: Callable[[], object] = lambda: None,
+        tell: TellImage = lambda *_: None,
     ) -> None:
         self._root = os.path.realpath(root)
         self._files = StoreFiles(f"{self._root}/images")
         self._users_of: UsersOf = users_of or _nobody
+        self._tell = tell
         self._described: dict[str, ResolvedImage] = {}
         with _reported():
             self._files.make()
@@ -131,7 +140,9 @@ class ImageStore:
             image = self._inspect(reference)
             if image.is_builtin:
                 raise ImageError("the built-in image cannot be given another name", code="image-builtin")
-            self._index.tag(str(parse_tag(name)), image.id, now_ns=time.time_ns())
+            given = parse_tag(name)
+            self._index.tag(str(given), image.id, now_ns=time.time_ns())
+            self._tell("tag", image.id, given.familiar)
 
     def load(self, stream: Readable, platform: str = "") -> tuple[LoadedImage, ...]:
         """Add the images of an archive (docker save or OCI, plain or compressed), all or none.
@@ -143,6 +154,8 @@ class ImageStore:
         with self._adding() as folder:
             images = read_archive(stream, folder, wanted=wanted, find_blob=self._blob_path)
             self._add(images, folder)
+        for image in images:
+            self._tell("load", image.id, image.id)
         return tuple(
             LoadedImage(name, image.id)
             for image in images
@@ -178,6 +191,7 @@ class ImageStore:
             is_new = not name.digest and self._index.id_of(str(name)) != known.id
             if is_new:
                 self._index.tag(str(name), known.id, now_ns=time.time_ns())
+            self._tell("pull", known.id, name.familiar)
             return PulledImage(known.id, at, is_new=is_new)
         remote = _look_up(repository, at or name.tag, platform)
         by_digest = replace(name, tag="", digest=remote.digest)
@@ -188,16 +202,21 @@ class ImageStore:
             fetched(repository, remote, self._files, folder, tell=access.tell) as image,
         ):
             self._add((replace(image, names=names),), folder)
+        self._tell("pull", image.id, name.familiar)
         return PulledImage(image.id, remote.digest, is_new=before != image.id)
 
     def check_login(self, registry: str, access: Access) -> None:
         """Return when a registry takes the credentials. Raises ImageError."""
         self._repository(ImageRef(registry, "", ""), access).check_login()
 
-    def _repository(self, name: ImageRef, access: Access) -> Repository:
+    def registry_settings(self) -> RegistrySettings:
+        """Return how registries are reached, as the files say now. Raises ImageError for what makes no sense."""
         from stackctl.images.registry.settings import read_settings  # 15 ms, ssl: only for pulls
 
-        return access.repository(name, read_settings(self._root))
+        return read_settings(self._root)
+
+    def _repository(self, name: ImageRef, access: Access) -> Repository:
+        return access.repository(name, self.registry_settings())
 
     def _known(self, name: ImageRef, digest: str, platform: str) -> ResolvedImage | None:
         """Return the image that was pulled by a digest before, and has not gone since."""
@@ -220,6 +239,7 @@ class ImageStore:
         with self._adding() as folder:
             image = read_root_tar(stream, folder, request)
             self._add((image,), folder)
+        self._tell("import", image.id, name or image.id)
         return image.id
 
     def remove(self, reference: str, *, force: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -233,30 +253,20 @@ class ImageStore:
             image = self._inspect(reference)
             if image.is_builtin:
                 raise Conflict("the image host is built in: it cannot be removed", code="image-builtin")
-            untagged = self._untag(image, reference, force=force)
+            name = None if _is_id_of(reference, image.id) else parse_image_ref(full_name(reference))
+            untagged = tuple(names_to_go(image, name, self._users_of(image.id), force=force))
+            for gone in untagged:
+                self._index.untag(full_name(gone))
+                self._tell("untag", image.id, gone)
             if len(untagged) < len(image.tags) + len(image.digests) or self._users_of(image.id):
                 return untagged, ()
             diff_ids = tuple(row.diff_id for row in self._index.layers(image.id))
             self._index.remove(image.id)
             self._described.pop(image.id, None)
             collect(self._files, self._index)
-            gone = [diff_id for diff_id in diff_ids if layers.find(self._files, diff_id) is None]
-            return untagged, (image.id, *reversed(dict.fromkeys(gone)))
-
-    def _untag(self, image: StoredImage, reference: str, *, force: bool) -> tuple[str, ...]:
-        full = "" if _is_id_of(reference, image.id) else full_name(reference)
-        users = self._users_of(image.id)
-        references = (*image.tags, *image.digests)
-        if full:
-            name = parse_image_ref(full).familiar
-            if users and len(references) == 1 and not force:
-                raise name_in_use(name, users[0], image.id)
-            self._index.untag(full)
-            return (name,)
-        check_removable(image, users, force=force)
-        for name in references:
-            self._index.untag(full_name(name))
-        return references
+            self._tell("delete", image.id, image.id)
+            lost = [diff_id for diff_id in diff_ids if layers.find(self._files, diff_id) is None]
+            return untagged, (image.id, *reversed(dict.fromkeys(lost)))
 
     def _inspect(self, reference: str) -> StoredImage:
         found = self._find(reference, shortest=1)

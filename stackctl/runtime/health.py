@@ -140,6 +140,7 @@ class _Prober:
         if facts.health != before:
             self._world.save(self._container)
             self._world.networks.publish(self._container)
+            self._world.events.tell_container(self._container, f"health_status: {facts.health}")
             self._world.notify(self._container)
 
     def _judge(self, passed: bool) -> None:

@@ -20,6 +20,7 @@ class Container:
 
     ``pidfd`` is -1 unless a first process lives. ``revision`` counts changes of ``spec``. ``look_at_start``
     reads the report of a start under way; ``failed_start`` is what a failed one does once the child is gone.
+    ``is_being_stopped``: somebody asked for the end that is to come.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Container:
     stdin_fd: int = -1
     look_at_start: Callable[[], None] | None = None
     failed_start: Callable[[], None] | None = None
+    is_being_stopped: bool = False
 
     @property
     def name(self) -> str:

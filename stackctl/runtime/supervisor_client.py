@@ -9,7 +9,6 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -191,15 +190,3 @@ def restore_error(shape: Message) -> StackctlError:
     if not (isinstance(kind, type) and issubclass(kind, StackctlError)):
         kind = EngineError
     return kind(shape.get("message", "failed"), code=shape.get("code"), hint=shape.get("hint", ""))
-
-
-def events(client: SupervisorClient) -> Iterator[Message]:
-    """Yield the facts of each container that changes, until the supervisor goes away."""
-    call = client.begin("events")
-    try:
-        while True:
-            yield call.next()[1]
-    except TransientError:
-        return
-    finally:
-        client.withdraw(call)

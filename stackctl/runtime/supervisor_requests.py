@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from stackctl.errors import Conflict, ContainerError, StackctlError
 from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
+from stackctl.model.event import Event
 from stackctl.model.network import NetworkSpec
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
@@ -196,12 +197,15 @@ def _await(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) 
     wait.begin(message.get("timeout_s", 0))
 
 
-def _events(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    def tell(container: Container) -> None:
-        reply.event(facts_of(container))
+def _events(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    """Tell what happens, and before that what has happened since the event numbered ``after`` of ``epoch``."""
 
-    world.listeners.append(tell)
-    reply.when_abandoned(lambda: world.listeners.remove(tell))
+    def tell(number: int, event: Event) -> None:
+        reply.event({"epoch": world.events.epoch, "number": number, "event": codec.encode(event)})
+
+    after = message["after"] if message["epoch"] == world.events.epoch else 0
+    world.events.follow(after, tell)
+    reply.when_abandoned(lambda: world.events.leave(tell))
 
 
 def _exec(world: World, message: Message, fds: tuple[int, ...], reply: Reply) -> None:
@@ -250,19 +254,30 @@ def _attach(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 def _create_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     world.stamps.spoil_all()
-    network = world.networks.create(codec.decode(NetworkSpec, message["spec"]))
+    spec = codec.decode(NetworkSpec, message["spec"])
+    is_new = world.networks.find(spec.name) is None
+    network = world.networks.create(spec)
+    if is_new:
+        world.events.tell_network(network, "create")
     reply.ok(describe(network))
 
 
 def _remove_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     world.stamps.spoil_all()
+    network = world.networks.find(message["name"])
     world.networks.remove(message["name"], [c for c in world.containers.values() if c.is_running])
+    if network is not None:
+        world.events.tell_network(network, "destroy")
     reply.ok()
 
 
 def _create_volume(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     world.stamps.spoil_all()
-    volume = world.volumes.create(codec.decode(VolumeSpec, message["spec"]))
+    spec = codec.decode(VolumeSpec, message["spec"])
+    is_new = world.volumes.find(spec.name) is None
+    volume = world.volumes.create(spec)
+    if is_new:
+        world.events.tell("volume", "create", spec.name, (("driver", "local"),))
     reply.ok({"mountpoint": volume.mountpoint})
 
 
@@ -275,6 +290,7 @@ def _remove_volume(world: World, message: Message, _fds: tuple[int, ...], reply:
         raise Conflict(f"volume {name} is in use by {', '.join(users)}", code="volume-in-use")
     world.stamps.spoil_all()
     world.volumes.remove(name)
+    world.events.tell("volume", "destroy", name, (("driver", "local"),))
     remove.empty_trash_soon(world)
     reply.ok()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stackctl.errors import Conflict, EngineError, NotFound
+from stackctl.runtime.event_log import EventLog
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import features
@@ -40,6 +41,7 @@ class World:
     volumes: VolumeStore
     stamps: Stamps
     init_program: Callable[[], int]
+    events: EventLog = field(default_factory=EventLog)
     containers: dict[str, Container] = field(default_factory=dict)
     names: dict[str, Container] = field(default_factory=dict)
     listeners: list[Callable[[Container], None]] = field(default_factory=list)

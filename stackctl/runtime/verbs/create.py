@@ -53,6 +53,7 @@ def create(world: World, spec: ContainerSpec, root: OverlayRoot | HostRoot) -> C
         raise
     fault_point("create: specification written")
     world.set_phase(container, "created")
+    world.events.tell_container(container, "create")
     fault_point("create: done")
     return container
 
@@ -84,6 +85,7 @@ def _make_folder(world: World, container: Container) -> None:
                 _write_content(world, mount, f"{folder}/files/{index}")
             case VolumeMount() if world.volumes.find(mount.volume) is None:
                 world.volumes.create(VolumeSpec(name=mount.volume))
+                world.events.tell("volume", "create", mount.volume, (("driver", "local"),))
 
 
 def _write_content(world: World, mount: ContentMount, path: str) -> None:

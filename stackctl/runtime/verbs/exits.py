@@ -64,9 +64,25 @@ def ended(world: World, container: Container, code: int) -> None:
     if container.failed_start is not None:
         container.failed_start()
         return
+    _tell_of_end(world, container, ran_ns)
     if ran_ns > _GOOD_RUN_NS:
         facts.back_off = 0
     follow_policy(world, container, code)
+
+
+def _tell_of_end(world: World, container: Container, ran_ns: int) -> None:
+    facts = container.facts
+    for name in facts.addresses:
+        network = world.networks.find(name)
+        if network is not None:
+            world.events.tell_network(network, "disconnect", container)
+    if facts.oom_killed:
+        world.events.tell_container(container, "oom")
+    if container.is_being_stopped:
+        container.is_being_stopped = False
+        world.events.tell_container(container, "stop")
+    seconds = str(ran_ns // 1_000_000_000)
+    world.events.tell_container(container, "die", execDuration=seconds, exitCode=str(facts.exit_code))
 
 
 def follow_policy(world: World, container: Container, code: int) -> None:

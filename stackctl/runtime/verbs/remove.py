@@ -32,6 +32,7 @@ def remove(world: World, container: Container) -> None:
     world.store.delete(container.id)
     fault_point("remove: row deleted")
     world.forget(container)
+    world.events.tell_container(container, "destroy")
     world.notify(container)
 
 

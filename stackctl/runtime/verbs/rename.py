@@ -19,7 +19,8 @@ def rename(world: World, container: Container, new_name: str) -> None:
         raise Conflict(
             f"the container name {new_name!r} is already in use by container {holder.id[:12]}", code="name-taken"
         )
-    del world.names[container.name]
+    old_name = container.name
+    del world.names[old_name]
     container.spec = replace(container.spec, name=new_name)
     container.revision += 1
     world.names[new_name] = container
@@ -28,4 +29,5 @@ def rename(world: World, container: Container, new_name: str) -> None:
     fault_point("rename: specification written")
     world.save(container)
     world.networks.rename(container)
+    world.events.tell_container(container, "rename", oldName=f"/{old_name}")
     world.notify(container)

@@ -284,10 +284,19 @@ def _finish(world: World, container: Container, report: spawn.Report, data: byte
     container.facts.started_ns = time.time_ns()
     world.set_phase(container, "running")
     fault_point("start: running")
+    _tell_of_start(world, container)
     health.begin(world, container)
     world.networks.publish(container)
     fault_point("start: published")
     done(None)
+
+
+def _tell_of_start(world: World, container: Container) -> None:
+    for name in container.facts.addresses:
+        network = world.networks.find(name)
+        if network is not None:
+            world.events.tell_network(network, "connect", container)
+    world.events.tell_container(container, "start")
 
 
 def _fail(world: World, container: Container, problem: ContainerError, done: Done) -> None:

@@ -37,6 +37,7 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
     # Order: that its end is meant is on disk before it ends, or the next supervisor would bring it back.
     world.save(container)
     fault_point("stop: intent written")
+    container.is_being_stopped = True
     call_when_exited(world, container, lambda: done(None))
     if container.stop_timer is not None:
         container.stop_timer.cancel()
@@ -46,6 +47,7 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
 def _send_stop_signal(world: World, container: Container, grace_s: float) -> None:
     fault_point("stop: traffic off")
     send_signal(container.pidfd, _stop_signal(container))
+    world.events.tell_container(container, "kill", signal=str(_stop_signal(container)))
     fault_point("stop: signal sent")
     container.stop_timer = world.loop.call_later(grace_s, lambda: kill_all(world, container))
 
@@ -61,6 +63,7 @@ def kill_all(world: World, container: Container) -> None:
     """SIGKILL to everything in the container."""
     if container.is_running:
         send_signal(container.pidfd, _KILL)
+        world.events.tell_container(container, "kill", signal=str(_KILL))
         if container.spec.pid_mode == "host":
             world.cgroups.kill_all(world.paths.engine_id, container.id)
 
@@ -78,6 +81,7 @@ def kill(world: World, container: Container, signal_name: str) -> None:
         container.facts.was_stopped = True
         world.save(container)
     send_signal(container.pidfd, number)
+    world.events.tell_container(container, "kill", signal=str(number))
 
 
 def call_when_exited(world: World, container: Container, done: Callable[[], None]) -> None:
