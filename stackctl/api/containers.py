@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import socket
 import threading
@@ -257,7 +258,7 @@ class _Stamps:
     def add(self, time_ns: int, stream: int, data: bytes) -> bytes:
         seconds, rest = divmod(time_ns, 1_000_000_000)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode() + b".%09dZ " % rest
-        lines = data.splitlines(keepends=True)
+        lines = re.findall(rb"[^\n]*\n|[^\n]+", data)  # splitlines() would end a line at each carriage return, too
         first, *others = lines or [b""]
         stamped = [first if self._is_inside.get(stream) else stamp + first, *(stamp + line for line in others)]
         self._is_inside[stream] = not data.endswith(b"\n")

@@ -12,7 +12,7 @@ from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.log_lines import LogPrinter
 from stackctl.cli.multiplex import Follower, LogRange, print_log
-from stackctl.cli.options import services_argument, unsupported
+from stackctl.cli.options import services_argument
 from stackctl.cli.output import standard_output
 from stackctl.cli.render.log_prefix import Prefixes
 from stackctl.cli.settings import Settings, current_settings
@@ -26,7 +26,7 @@ from stackctl.cli.targets import containers_of, of_services
 @click.option("-n", "--tail", default="all", metavar="N|all", help="Number of lines of each container.")
 @click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
 @click.option("--since", default="", metavar="TIME", help="Only what is newer: 10m, or a date.")
-@unsupported("--until", takes_value=True)
+@click.option("--until", default="", metavar="TIME", help="Only what is older: 10m, or a date.")
 @click.option("--no-log-prefix", is_flag=True, help="Do not show where a line is from.")
 @click.option("--no-color", is_flag=True, help="No colours.")
 @click.option("--index", type=click.IntRange(min=1), metavar="N", help="Only this replica.")
@@ -36,6 +36,7 @@ def logs(
     tail: str,
     timestamps: bool,
     since: str,
+    until: str,
     no_log_prefix: bool,
     no_color: bool,
     index: int | None,
@@ -45,8 +46,13 @@ def logs(
     settings = current_settings()
     if tail != "all" and not tail.isdecimal():
         raise click.UsageError(f"invalid value for --tail: {tail}")
-    moment = moment_of(since, now_s=time.time()) if since else ""
-    part = LogRange(tail=tail, since=moment, has_timestamps=timestamps)
+    now_s = time.time()
+    part = LogRange(
+        tail=tail,
+        since=moment_of(since, now_s=now_s) if since else "",
+        until=moment_of(until, now_s=now_s, option="--until") if until else "",
+        has_timestamps=timestamps,
+    )
     project = project_of(settings)
     engine = known_engine(settings)
     found = of_services(settings, containers_of(engine, project), services)
@@ -80,4 +86,4 @@ def _wanted(containers: Sequence[Listed], services: Sequence[str], index: int | 
 
 
 def _all_of(part: LogRange) -> LogRange:
-    return LogRange(has_timestamps=part.has_timestamps)
+    return LogRange(until=part.until, has_timestamps=part.has_timestamps)

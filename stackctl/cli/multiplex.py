@@ -17,10 +17,11 @@ _LOOK_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRange:
-    """Which part of a container's log. ``since`` is seconds since the epoch, "" for the beginning."""
+    """Which part of a container's log. ``since`` and ``until`` are seconds since the epoch, "" for no bound."""
 
     tail: str = "all"
     since: str = ""
+    until: str = ""
     has_timestamps: bool = False
 
 
@@ -28,7 +29,13 @@ class LogSource(Protocol):
     """What gives logs: EngineClient."""
 
     def logs(
-        self, name: str, follow: bool = False, tail: str = "all", timestamps: bool = False, since: str = ""
+        self,
+        name: str,
+        follow: bool = False,
+        tail: str = "all",
+        timestamps: bool = False,
+        since: str = "",
+        until: str = "",
     ) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes); with ``follow`` until the container ends."""
         ...
@@ -41,12 +48,18 @@ class LogSource(Protocol):
 def print_log(source: LogSource, container: Listed, printer: LogPrinter, part: LogRange, *, follow: bool) -> None:
     """Print one container's log, with ``follow`` until the container ends."""
     streams: dict[int, Lines] = {}
-    pieces = source.logs(container.id, follow=follow, tail=part.tail, since=part.since, timestamps=part.has_timestamps)
+    pieces = source.logs(
+        container.id,
+        follow=follow,
+        tail=part.tail,
+        since=part.since,
+        until=part.until,
+        timestamps=part.has_timestamps,
+    )
     for stream, data in pieces:
-        lines = streams.setdefault(stream, Lines())
-        printer.lines(container.service, container.log_name, lines.feed(data))
+        printer.feed(container.service, container.log_name, streams.setdefault(stream, Lines()), data)
     for lines in streams.values():
-        printer.lines(container.service, container.log_name, lines.finish())
+        printer.finish(container.service, container.log_name, lines)
 
 
 class Follower:

@@ -142,6 +142,7 @@ class EngineClient:
         tail: str = "all",
         timestamps: bool = False,
         since: str = "",
+        until: str = "",
     ) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes) of a container's log."""
         query = {
@@ -151,6 +152,7 @@ class EngineClient:
             "tail": tail,
             "timestamps": int(timestamps),
             "since": since,
+            "until": until,
         }
         return self._get(f"/containers/{quote(name)}/logs", query).frames()
 

@@ -70,6 +70,8 @@ def test_ps_as_json_is_an_object_a_line_with_composes_keys(listed: Stack) -> Non
         (("logs", "loud"), "loud-1  | one\nloud-1  | two\nloud-1  | three\n"),
         (("logs", "--tail", "1", "loud"), "loud-1  | three\n"),
         (("logs", "-n", "0", "loud"), ""),
+        (("logs", "--until", "1h", "loud"), ""),
+        (("logs", "--until", "2100-01-01", "--tail", "1", "loud"), "loud-1  | three\n"),
         (("logs", "-f", "--tail", "2", "loud"), "loud-1  | two\nloud-1  | three\n"),
         (("logs", "--no-color", "--index", "2", "web"), ""),
         (("port", "web", "80"), f"0.0.0.0:{PORT}\n"),
@@ -136,6 +138,16 @@ def test_logs_have_the_time_they_were_written_at_when_asked(listed: Stack) -> No
 
     assert [line.split()[1] for line in lines] == ["one", "two", "three"]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", line.split()[0]) for line in lines)
+
+
+def test_a_long_line_and_one_that_goes_back_are_one_line_each(stack: Stack) -> None:
+    script = r"head -c 300000 /dev/zero | tr \\0 x; printf 'y\n50%%\r100%%\n'"
+    stack.write({"it": {**BUSYBOX, "command": ["sh", "-c", script]}})
+    stack.run("up", "-d")
+    stack.run("wait", "it")
+
+    assert stack.run("logs").out == f"it-1  | {'x' * 300000}y\nit-1  | 50%\r100%\n"
+    assert len(re.findall(r"\d{9}Z ", stack.run("logs", "-t").out)) == 2
 
 
 def test_logs_end_when_the_reader_leaves(listed: Stack) -> None:
