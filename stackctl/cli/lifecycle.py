@@ -8,7 +8,7 @@ import click
 
 from stackctl.cli.changing import change_existing
 from stackctl.cli.connect import known_engine
-from stackctl.cli.options import services_argument, timeout_option, unsupported
+from stackctl.cli.options import services_argument, timeout_option
 from stackctl.cli.requests import Verb
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
@@ -17,13 +17,20 @@ from stackctl.errors import StackctlError, UsageError
 
 
 @click.command()
-@unsupported("--wait")
-@unsupported("--wait-timeout", takes_value=True)
+@click.option("--wait", is_flag=True, help="Wait until all run and are healthy.")
+@click.option("--wait-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="How long.")
 @services_argument
-def start(services: tuple[str, ...]) -> None:
+def start(wait: bool, wait_timeout: float, services: tuple[str, ...]) -> None:
     """Start containers that exist, and those they depend on."""
-    if not _change("start", services):
+    if not _change("start", services, wait=wait, wait_timeout_s=wait_timeout):
         raise _no_container("the stack")
+    if wait:
+        from stackctl.cli.waited import check_all_run  # only with --wait
+
+        settings = current_settings()
+        engine = known_engine(settings)
+        assert engine is not None  # it has started them
+        check_all_run(engine, project_of(settings), services)
 
 
 @click.command()

@@ -17,12 +17,10 @@ from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_document
 from stackctl.cli.targets import containers_of, no_such_service
 from stackctl.cli.up_request import Choices, shared_options, up_request
-from stackctl.errors import ContainerError
 
 if TYPE_CHECKING:
     from stackctl.client.engine_client import EngineClient
 
-_LAST_LINES = 5
 _PAIRS = (
     ("--detach", "--abort-on-container-exit"),
     ("--detach", "--exit-code-from"),
@@ -90,7 +88,9 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
         ending = perform(settings, engine, document.name, request, title="up")
         ending.raise_failure()
         if wait:
-            _check_none_crashed(engine, document.name, services)
+            from stackctl.cli.waited import check_all_run, needs_of  # only with --wait
+
+            check_all_run(engine, document.name, services, needs_of(document.tree), no_deps=given["no_deps"])
         addresses = "" if given["no_start"] else _urls(settings, engine, document.name)
         click.echo(addresses, nl=False)
         if may_be_receipted(document, given):
@@ -114,22 +114,6 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
         ),
         request,
     )
-
-
-def _check_none_crashed(engine: EngineClient, project: str, services: tuple[str, ...]) -> None:
-    """Raise ContainerError for a container that has ended with an error by now, with what it wrote last."""
-    for container in containers_of(engine, project):
-        is_meant = not services or container.service in services
-        if is_meant and container.state in ("exited", "restarting") and container.exit_code:
-            pieces = engine.logs(container.id, tail=str(_LAST_LINES))
-            text = b"".join(data for _, data in pieces).decode("utf-8", "replace")
-            lines = "".join(f"\n  {line}" for line in text.splitlines()[-_LAST_LINES:])
-            raise ContainerError(
-                f"container {container.name} exited ({container.exit_code}) after it was started"
-                + (f"\n{container.name} wrote last:{lines}" if lines else ""),
-                code="service-exited",
-                hint=f"`stackctl logs {container.service}` shows all of it",
-            )
 
 
 def _choices(services: tuple[str, ...], given: dict[str, Any]) -> Choices:

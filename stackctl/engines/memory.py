@@ -48,6 +48,7 @@ from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, 
 from stackctl.runtime.kernel.process import signal_number
 
 _LOOK_S: Final = 0.01
+_SETTLED_NS: Final = 500_000_000
 _FIRST_PID: Final = 1000
 _GOALS: Final[Mapping[Condition, str]] = {
     "service_started": "running",
@@ -225,11 +226,14 @@ class MemoryEngine:
         deadline = world.now_ns + round(action.timeout_s * 1e9) if action.timeout_s else None
         while True:
             waiting = [name for name in action.names if not _holds(world.find(name), action.condition)]
-            if not waiting:
+            settled = 0 if waiting or action.condition != "service_healthy" else _settled_ns(world, action.names)
+            if not waiting and settled <= world.now_ns:
                 return
             if cancelled():
                 raise EngineError("cancelled", code="cancelled")
             due = world.next_event_ns()
+            if settled and (due is None or due > settled):
+                due = settled
             if due is not None and (deadline is None or due <= deadline):
                 world.advance_to(due)
             elif deadline is not None:
@@ -322,6 +326,12 @@ class MemoryEngine:
             )
             for name, volume in sorted(self._world.volumes.items())
         )
+
+
+def _settled_ns(world: World, names: Sequence[str]) -> int:
+    """Return when those without a check will have run long enough to count as running."""
+    found = (world.find(name) for name in names)
+    return max((one.started_ns + _SETTLED_NS for one in found if one.health == "none"), default=0)
 
 
 def _holds(container: MemoryContainer, condition: Condition) -> bool:

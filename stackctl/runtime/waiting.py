@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from stackctl.errors import ContainerError, EngineError, NotFound
 from stackctl.runtime import health
@@ -12,6 +13,9 @@ from stackctl.runtime.record import Container
 from stackctl.runtime.world import World
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+_MEANT_TO_END: Final = "one that is meant to end is one to wait for with condition: service_completed_successfully"
+# Without a check, to run is to be healthy; but what finds itself misconfigured and ends never really ran.
+_SETTLED_S: Final = 0.5
 Done = Callable[[Exception | None], None]
 
 
@@ -24,6 +28,7 @@ class Wait:
         self._condition = condition
         self._done = done
         self._timer: Timer | None = None
+        self._settling: Timer | None = None
         self._is_over = False
 
     def begin(self, timeout_s: float) -> None:
@@ -39,8 +44,9 @@ class Wait:
             return
         self._is_over = True
         self._world.listeners.remove(self._on_change)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._settling):
+            if timer is not None:
+                timer.cancel()
 
     def _on_change(self, container: Container) -> None:
         if container.name in self._names:
@@ -55,10 +61,18 @@ class Wait:
             try:
                 if not _holds(container, self._condition):
                     return
+                if self._condition == "service_healthy" and (left_s := _unsettled_s(container)) > 0:
+                    self._look_again_in(left_s)
+                    return
             except EngineError as error:
                 self._finish(error)
                 return
         self._finish(None)
+
+    def _look_again_in(self, delay_s: float) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = self._world.loop.call_later(delay_s, self._look)
 
     def _late(self, timeout_s: float) -> ContainerError:
         waiting = [name for name in self._names if not self._holds_now(name)]
@@ -98,6 +112,7 @@ def _is_healthy(container: Container) -> bool:
         raise ContainerError(
             f"container {container.name} exited ({container.facts.exit_code}) before it was healthy",
             code="dependency-exited",
+            hint="" if container.facts.exit_code else _MEANT_TO_END,
         )
     if container.phase != "running":
         return False
@@ -108,6 +123,14 @@ def _is_healthy(container: Container) -> bool:
             f"container {container.name} is unhealthy{_last_probe(container)}", code="health-never-reached"
         )
     return container.facts.health == "healthy"
+
+
+def _unsettled_s(container: Container) -> float:
+    """Return for how long a container without a check must still run to count as running."""
+    if health.has_check(container.spec.health):
+        return 0.0
+    ran_s = (time.time_ns() - container.facts.started_ns) / 1e9
+    return _SETTLED_S - ran_s if 0 <= ran_s < _SETTLED_S else 0.0  # less than 0: the clock was set
 
 
 def _last_probe(container: Container) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import Engine
-from tests.support.stack import Stack, free_port
+from tests.support.stack import BUSYBOX, Stack, free_port
 
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
@@ -202,10 +202,10 @@ def test_with_wait_a_service_that_ends_at_once_is_a_failure(stack: Stack) -> Non
 services:
   web:
     image: busybox
-    command: sh -c 'sleep 0.4; echo no config; exit 4'
+    command: sh -c 'sleep 1; echo no config; exit 4'
   other:
     image: busybox
-    command: sh -c 'sleep 1.5; touch /tmp/ready; exec sleep 1000'
+    command: sh -c 'sleep 2; touch /tmp/ready; exec sleep 1000'
     stop_grace_period: 0s
     healthcheck: {test: "test -e /tmp/ready", interval: 200ms, retries: 1000}
 """
@@ -219,6 +219,47 @@ it-web-1 wrote last:
 hint: `stackctl logs web` shows all of it
 """
     )
+
+
+def test_with_wait_a_service_that_ends_with_success_is_a_failure_unless_others_wait_for_that(stack: Stack) -> None:
+    # It ends at once, or after it was seen to run.
+    text = """\
+services:
+  job: {image: busybox, command: "true"}
+  web:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    depends_on: {job: {condition: service_CONDITION}}
+"""
+    stack.file.write_text(f"name: {stack.name}\n" + text.replace("CONDITION", "completed_successfully"))
+    stack.run("up", "-d", "--wait")
+    stack.run("stop")
+    stack.run("start", "--wait")
+
+    said = fails(stack, text.replace("CONDITION", "started"), "--wait")
+    assert "container it-job-1 exited (0)" in said
+    assert said.endswith("condition: service_completed_successfully\n")
+
+
+def test_start_waits_until_all_are_healthy(stack: Stack) -> None:
+    stack.write(
+        {
+            "web": {
+                **BUSYBOX,
+                "command": ["sh", "-c", "rm -f /tmp/ready; sleep 0.5; touch /tmp/ready; exec sleep 1000"],
+                "healthcheck": {"test": "test -e /tmp/ready", "interval": "100ms", "retries": 1000},
+            },
+            "job": {**BUSYBOX, "command": "sh -c 'sleep 0.3; exit 3'"},
+        }
+    )
+    stack.run("create")
+
+    stack.run("start", "--wait", "web")
+    assert [row["Health"] for row in stack.run("ps", "--format", "json").rows()] == ["healthy"]
+    assert "exited (3)" in stack.run("start", "--wait", status=1).err
+    stack.run("stop")
+    assert "not healthy after 0.1 s" in stack.run("start", "--wait", "--wait-timeout", "0.1", "web", status=1).err
 
 
 def test_up_says_what_it_waits_for_while_it_waits(stack: Stack) -> None:

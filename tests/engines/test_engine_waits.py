@@ -32,6 +32,11 @@ def test_a_container_without_a_check_is_healthy_while_it_runs(bench: Bench) -> N
     assert bench.one("web").health == "none"
 
 
+def test_who_ends_soon_after_it_began_was_never_healthy(bench: Bench) -> None:
+    bench.run("web", "sleep", "0.1")
+    assert refused(bench, "service_healthy", "web").code == "dependency-exited"
+
+
 def test_a_failing_check_ends_the_wait(bench: Bench) -> None:
     bench.run("web", health=check("false"))
     error = refused(bench, "service_healthy", "web")
