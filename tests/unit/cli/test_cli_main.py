@@ -49,7 +49,6 @@ def test_a_command_of_compose_that_is_to_come_says_so(call: Call) -> None:
         ("up", "--build"),
         ("up", "--quiet-build"),
         ("run", "--build", "web"),
-        ("logs", "--until", "1m"),
         ("down", "--rmi", "all"),
     ],
 )
