@@ -69,7 +69,8 @@ class From(_Written):
 class Run(_Written):
     """``RUN``. ``mounts`` are the raw values of ``--mount``, for ``mounts.read_mount`` after expansion.
 
-    ``heredocs`` belong to a shell form: the command's text mentions them. The builder expands nothing in either.
+    ``heredocs`` belong to a shell form: the command's text mentions them, and with ``is_script`` nothing else. The
+    builder expands nothing in either.
     """
 
     command: Command
@@ -77,13 +78,12 @@ class Run(_Written):
     mounts: tuple[str, ...] = ()
     network: str = ""
     security: str = ""
+    is_script: bool = False
 
     @property
     def script(self) -> Heredoc | None:
         """The heredoc that is all there is to run; a first line ``#!`` makes it a file to execute."""
-        if len(self.heredocs) != 1 or isinstance(self.command, ExecForm) or len(self.command.text.split()) != 1:
-            return None
-        return self.heredocs[0]
+        return self.heredocs[0] if self.is_script else None
 
     @property
     def shell_text(self) -> str:

@@ -63,16 +63,19 @@ class Lines:
         """Return the next instruction's line, or None at the end."""
         while self._next < len(self._lines):
             raw = self._lines[self._next]
-            if not _is_comment(raw) and raw.strip(_BLANK):
+            if not _is_comment(raw) and raw.strip():
                 line = self._logical()
-                if line.text.strip(_BLANK):
+                if line.text.strip():
                     return line
             else:
                 self._next += 1
         return None
 
     def heredoc(self, name: str, *, strips_tabs: bool) -> str | None:
-        """Return the text up to a line that is ``name``, and go on behind it; None if there is no such line."""
+        """Return the text up to a line that is ``name``, and go on behind it.
+
+        None if there is no such line; then nothing is left to read.
+        """
         content: list[str] = []
         for at in range(self._next, len(self._lines)):
             line = self._lines[at].removesuffix("\r")
@@ -80,6 +83,7 @@ class Lines:
                 self._next = at + 1
                 return "".join(content)
             content.append(line + "\n")
+        self._next = len(self._lines)
         return None
 
     def _logical(self) -> LogicalLine:
@@ -94,7 +98,7 @@ class Lines:
             self._next += 1
             if not is_first and _is_comment(raw):
                 continue
-            if not is_first and not raw.strip(_BLANK):
+            if not is_first and not raw.strip():
                 empty_at = empty_at or self._next
                 continue
             piece = raw.lstrip(_BLANK) if is_first else raw

@@ -113,7 +113,7 @@ class _Instructions:
         if name not in READERS:
             raise self._unknown(line, begin, end)
         found, at = flags(text, end)
-        statement = Statement(line, name, tuple(found), at, self._lines.escape)
+        statement = Statement(line, name, tuple(found), at, self._lines.escape, begin)
         if name in _WITH_HEREDOCS and "<<" in statement.rest and statement.json_array() is None:
             return replace(statement, heredocs=self._heredocs(statement))
         return statement

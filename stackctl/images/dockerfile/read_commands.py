@@ -15,7 +15,7 @@ from stackctl.images.dockerfile.instruction import (
     ShellForm,
 )
 from stackctl.images.dockerfile.mounts import BadMount, read_mount
-from stackctl.images.dockerfile.statement import FlagKind, Flags, Statement, json_texts
+from stackctl.images.dockerfile.statement import FlagKind, Flags, Statement, as_heredoc, json_texts
 
 _RUN_FLAGS: Final[dict[str, FlagKind]] = {
     "mount": "many",
@@ -62,7 +62,8 @@ def read_run(statement: Statement) -> Run:
     if security and "$" not in security and security not in ("sandbox", "insecure"):
         raise flags.wrong("security", f"`{security}` is no security mode.", hint="it is sandbox or insecure")
     heredocs = statement.heredocs if isinstance(command, ShellForm) else ()
-    return Run(statement.place, statement.original, command, heredocs, mounts, network, security)
+    is_script = len(heredocs) == 1 and as_heredoc(statement.rest) is not None
+    return Run(statement.place, statement.original, command, heredocs, mounts, network, security, is_script)
 
 
 def read_cmd(statement: Statement) -> Cmd:

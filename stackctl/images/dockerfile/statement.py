@@ -30,7 +30,7 @@ class Wrong(Exception):
 class Statement:
     """``name`` in upper case, the ``flags`` behind it, ``rest`` from offset ``at`` of the line, without blanks around.
 
-    ``heredocs`` are those whose names stand in ``rest``, in order.
+    ``start`` is the offset of the name. ``heredocs`` are those whose names stand in ``rest``, in order.
     """
 
     line: LogicalLine
@@ -38,6 +38,7 @@ class Statement:
     flags: tuple[Word, ...]
     at: int
     escape: str
+    start: int = 0
     heredocs: tuple[Heredoc, ...] = ()
 
     @property
@@ -47,7 +48,7 @@ class Statement:
     @property
     def place(self) -> SourceRange:
         """The place of the instruction's name."""
-        return self.line.find("")
+        return self.line.range(self.start, self.start + len(self.name))
 
     @property
     def original(self) -> str:
