@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -172,7 +172,7 @@ def _stop_all(
     """Stop what is attended, in graph order; kill it when interrupted again, or at once if forced."""
     # Between log lines a live table would be torn apart.
     settings = attendance.settings
-    plain = replace(settings, progress="plain") if settings.progress in ("auto", "tty") else settings
+    plain = settings.with_progress("plain") if settings.progress in ("auto", "tty") else settings
     running = [c for c in _attended(attendance, _existing(attendance)) if c.is_running]
     if not running or is_forced:
         _kill_all(attendance)

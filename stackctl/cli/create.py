@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.changing import perform
 from stackctl.cli.connect import start_engine
-from stackctl.cli.options import services_argument, unsupported
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import load_document
 from stackctl.cli.up_request import Choices, shared_options, up_request
 
 
-@click.command()
+@declared.command()
 @shared_options
-@unsupported("--build")
-@unsupported("--pull", takes_value=True)
-@unsupported("--quiet-pull")
-@click.option("--no-build", is_flag=True, hidden=True)
-@click.option("-y", "--yes", is_flag=True, hidden=True)
-@services_argument
+@declared.refused("--build")
+@declared.refused("--pull", takes_value=True)
+@declared.refused("--quiet-pull")
+@declared.flag("--no-build", hidden=True)
+@declared.flag("-y", "--yes", hidden=True)
+@declared.services
 def create(
     services: tuple[str, ...],
     scales: tuple[str, ...],
@@ -45,9 +43,9 @@ def create(
     )
 
 
-@click.command()
-@click.option("--no-deps", is_flag=True, help="Leave services that the named ones need alone.")
-@click.argument("scales", nargs=-1, required=True, metavar="SERVICE=N...")
+@declared.command()
+@declared.flag("--no-deps", help="Leave services that the named ones need alone.")
+@declared.arguments("scales", required=True, metavar="SERVICE=N...")
 def scale(no_deps: bool, scales: tuple[str, ...]) -> None:
     """Change the number of replicas of services. What else has changed in the files is for `up`."""
     _bring_up(

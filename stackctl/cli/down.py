@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.changing import change_existing
 from stackctl.cli.connect import known_engine
-from stackctl.cli.options import services_argument, timeout_option, unsupported
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import containers_of, existing_services
 
 
-@click.command()
-@click.option("-v", "--volumes", is_flag=True, help="Remove the stack's volumes too: this destroys data.")
-@click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have.")
-@timeout_option
-@unsupported("--rmi", takes_value=True)
-@services_argument
+@declared.command()
+@declared.flag("-v", "--volumes", help="Remove the stack's volumes too: this destroys data.")
+@declared.flag("--remove-orphans", help="Remove containers of services the files do not have.")
+@declared.timeout
+@declared.refused("--rmi", takes_value=True)
+@declared.services
 def down(volumes: bool, remove_orphans: bool, timeout: float | None, services: tuple[str, ...]) -> None:
     """Stop and remove containers and networks of the stack."""
     settings = current_settings()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Final
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.connect import known_engine
 from stackctl.cli.failure import Failure, as_shells_exit
 from stackctl.cli.settings import Settings, current_settings
@@ -15,22 +13,19 @@ from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import check_services, containers_of, replica
 from stackctl.cli.terminal import is_terminal, relay_pipes, relay_terminal
 
-# What follows the service belongs to the command, options too.
-PASSED_ON: Final = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 
-
-@click.command(context_settings=PASSED_ON)
-@click.option("-d", "--detach", is_flag=True, help="Leave it running in the background.")
-@click.option("-e", "--env", "environment", multiple=True, metavar="KEY[=VALUE]", help="Set a variable.")
-@click.option("--index", type=click.IntRange(min=0), default=0, metavar="N", help="Which replica.")
-@click.option("-T", "--no-tty", is_flag=True, help="No terminal, though there is one.")
-@click.option("-t", "--tty", "wants_tty", is_flag=True, help="A terminal, though there is none.")
-@click.option("-i", "--interactive/--no-interactive", default=True, help="Pass standard input on.")
-@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it.")
-@click.option("-w", "--workdir", default="", metavar="DIR", help="Where it runs.")
-@click.option("--privileged", is_flag=True, help="Give it all privileges.")
-@click.argument("service")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@declared.command(passes_on=True)
+@declared.flag("-d", "--detach", help="Leave it running in the background.")
+@declared.options("-e", "--env", "environment", metavar="KEY[=VALUE]", help="Set a variable.")
+@declared.option("--index", type=declared.Whole(0), default=0, metavar="N", help="Which replica.")
+@declared.flag("-T", "--no-tty", help="No terminal, though there is one.")
+@declared.flag("-t", "--tty", "wants_tty", help="A terminal, though there is none.")
+@declared.switch("-i", "--interactive", opposite="--no-interactive", help="Pass standard input on.")
+@declared.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it.")
+@declared.option("-w", "--workdir", default="", metavar="DIR", help="Where it runs.")
+@declared.flag("--privileged", help="Give it all privileges.")
+@declared.argument("service")
+@declared.rest("command", required=True)
 def exec_(
     detach: bool,
     environment: tuple[str, ...],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.changing import change_existing
 from stackctl.cli.connect import known_engine
-from stackctl.cli.options import services_argument, timeout_option
 from stackctl.cli.requests import Verb
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
@@ -16,10 +15,10 @@ from stackctl.cli.targets import containers_of, existing_services
 from stackctl.errors import StackctlError, UsageError
 
 
-@click.command()
-@click.option("--wait", is_flag=True, help="Wait until all run and are healthy.")
-@click.option("--wait-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="How long.")
-@services_argument
+@declared.command()
+@declared.flag("--wait", help="Wait until all run and are healthy.")
+@declared.option("--wait-timeout", type=declared.Number(0), default=0.0, metavar="SECONDS", help="How long.")
+@declared.services
 def start(wait: bool, wait_timeout: float, services: tuple[str, ...]) -> None:
     """Start containers that exist, and those they depend on."""
     if not _change("start", services, wait=wait, wait_timeout_s=wait_timeout):
@@ -33,31 +32,31 @@ def start(wait: bool, wait_timeout: float, services: tuple[str, ...]) -> None:
         check_all_run(engine, project_of(settings), services)
 
 
-@click.command()
-@timeout_option
-@services_argument
+@declared.command()
+@declared.timeout
+@declared.services
 def stop(timeout: float | None, services: tuple[str, ...]) -> None:
     """Stop containers; they stay, and `start` starts them again."""
     _change("stop", services, timeout_s=timeout)
 
 
-@click.command()
-@timeout_option
-@click.option("--no-deps", is_flag=True, help="Leave services that want to be restarted along alone.")
-@services_argument
+@declared.command()
+@declared.timeout
+@declared.flag("--no-deps", help="Leave services that want to be restarted along alone.")
+@declared.services
 def restart(timeout: float | None, no_deps: bool, services: tuple[str, ...]) -> None:
     """Stop and start containers as they are; changes of the files are for `up`."""
     _change("restart", services, timeout_s=timeout, no_deps=no_deps)
 
 
-@click.command()
-@click.option("-s", "--signal", default="SIGKILL", metavar="SIGNAL", help="The signal to send.")
-@click.option("--remove-orphans", is_flag=True, hidden=True)
-@services_argument
+@declared.command()
+@declared.option("-s", "--signal", default="SIGKILL", metavar="SIGNAL", help="The signal to send.")
+@declared.flag("--remove-orphans", hidden=True)
+@declared.services
 def kill(signal: str, remove_orphans: bool, services: tuple[str, ...]) -> None:
     """Send a signal to running containers."""
     if not _change("kill", services, signal=_signal_name(signal), remove_orphans=remove_orphans):
-        click.echo("No container to kill", err=True)
+        print("No container to kill", file=sys.stderr)
 
 
 def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:

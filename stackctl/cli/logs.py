@@ -6,31 +6,30 @@ import sys
 import time
 from collections.abc import Sequence
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.log_lines import LogPrinter
 from stackctl.cli.multiplex import Follower, LogRange, print_log
-from stackctl.cli.options import services_argument
 from stackctl.cli.output import standard_output
 from stackctl.cli.render.log_prefix import Prefixes
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.since import moment_of
 from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import containers_of, of_services
+from stackctl.errors import UsageError
 
 
-@click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on until the containers end.")
-@click.option("-n", "--tail", default="all", metavar="N|all", help="Number of lines of each container.")
-@click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
-@click.option("--since", default="", metavar="TIME", help="Only what is newer: 10m, or a date.")
-@click.option("--until", default="", metavar="TIME", help="Only what is older: 10m, or a date.")
-@click.option("--no-log-prefix", is_flag=True, help="Do not show where a line is from.")
-@click.option("--no-color", is_flag=True, help="No colours.")
-@click.option("--index", type=click.IntRange(min=1), metavar="N", help="Only this replica.")
-@services_argument
+@declared.command()
+@declared.flag("-f", "--follow", help="Go on until the containers end.")
+@declared.option("-n", "--tail", default="all", metavar="N|all", help="Number of lines of each container.")
+@declared.flag("-t", "--timestamps", help="Show when each line was written.")
+@declared.option("--since", default="", metavar="TIME", help="Only what is newer: 10m, or a date.")
+@declared.option("--until", default="", metavar="TIME", help="Only what is older: 10m, or a date.")
+@declared.flag("--no-log-prefix", help="Do not show where a line is from.")
+@declared.flag("--no-color", help="No colours.")
+@declared.option("--index", type=declared.Whole(1), metavar="N", help="Only this replica.")
+@declared.services
 def logs(
     follow: bool,
     tail: str,
@@ -45,7 +44,7 @@ def logs(
     """Show what containers wrote."""
     settings = current_settings()
     if tail != "all" and not tail.isdecimal():
-        raise click.UsageError(f"invalid value for --tail: {tail}")
+        raise UsageError(f"invalid value for --tail: {tail}", hint="write a number of lines, or all")
     now_s = time.time()
     part = LogRange(
         tail=tail,

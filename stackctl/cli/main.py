@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from importlib import import_module
 from typing import Any
 
@@ -12,11 +10,11 @@ import click
 
 from stackctl import __version__
 from stackctl.cli.commands import COMMANDS, NOT_YET
-from stackctl.cli.failure import Failure, error_text
-from stackctl.cli.settings import ANSI, PROGRESS, Settings, choose_ansi, choose_progress
-from stackctl.errors import StackctlError, UsageError
-
-INTERRUPTED = 130
+from stackctl.cli.declared import Command
+from stackctl.cli.ending import INTERRUPTED, forget_output, show
+from stackctl.cli.failure import Failure
+from stackctl.cli.settings import ANSI, PROGRESS, Settings, choose_ansi, choose_progress, use
+from stackctl.errors import UsageError
 
 
 class LazyGroup(click.Group):
@@ -34,6 +32,10 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         found = getattr(import_module(f"stackctl.cli.{entry.module}"), entry.attribute)
+        if isinstance(found, Command):
+            from stackctl.cli.declared_click import click_command  # only for these
+
+            return click_command(found, cmd_name)
         assert isinstance(found, click.Command)
         return found
 
@@ -53,8 +55,7 @@ class LazyGroup(click.Group):
         except (Failure, BrokenPipeError, click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # the edge: nobody above knows how to show it
-            _show(error, ctx.obj if isinstance(ctx.obj, Settings) else None)
-            raise Failure(error.exit_status if isinstance(error, StackctlError) else 1) from error
+            raise Failure(show(error, ctx.obj if isinstance(ctx.obj, Settings) else None)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table, importing nothing."""
@@ -119,6 +120,7 @@ def root(
         cwd=os.getcwd(),
         arguments=tuple(ctx.obj or ()),
     )
+    use(ctx.obj)
     _refuse_unsupported(others)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -135,20 +137,6 @@ def _refuse_unsupported(given: dict[str, Any]) -> None:
         raise UsageError("--compatibility is not supported yet", code="not-supported")
 
 
-def main() -> None:
-    """Run the command line, and exit."""
-    # SIGTERM ends a command as Ctrl-C does, terminal given back and all.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    status = run(sys.argv[1:])
-    # Streams may hold text for a reader that is gone: to be told so at exit would be a traceback.
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        _forget_output()
-    sys.exit(status)
-
-
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status: 1 for everything wrong, 130 when interrupted."""
     try:
@@ -160,45 +148,10 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         from stackctl.cli.usage import usage_error  # only after a mistake
 
-        _show(usage_error(error), None)
-        return 1
+        return show(usage_error(error), None)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        _forget_output()
+        forget_output()
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _show(error: Exception, settings: Settings | None) -> None:
-    """Tell what went wrong, on standard error."""
-    if os.environ.get("STACKCTL_DEBUG") == "1":
-        import traceback  # only to debug
-
-        traceback.print_exception(error)
-    known = error if isinstance(error, StackctlError) else _unforeseen(error)
-    has_colour = settings is not None and settings.has_colour(is_terminal=sys.stderr.isatty())
-    text = error_text(known, lines=settings.lines if settings else None, has_colour=has_colour)
-    if settings is not None and settings.progress == "json":
-        import json  # only then
-
-        text = json.dumps({"error": True, "message": known.message, "details": text})
-    print(text, file=sys.stderr)
-
-
-def _unforeseen(error: Exception) -> StackctlError:
-    hint = "STACKCTL_DEBUG=1 shows where it happened"
-    if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return StackctlError(error.strerror.lower() + where, code="system", hint=hint)
-    return StackctlError(f"internal error: {type(error).__name__}: {error}", code="internal", hint=hint)
-
-
-def _forget_output() -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(null, stream.fileno())
-    os.close(null)

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
-import click
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stackctl.errors import UsageError
 
+if TYPE_CHECKING:
+    import click
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-services_argument = click.argument("services", nargs=-1, metavar="[SERVICE]...")
-timeout_option = click.option(
-    "-t",
-    "--timeout",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="How long containers may take to stop.",
-)
+
+def services_argument(command: F) -> F:
+    """Add the services that a command is about, for click."""
+    import click  # commands that are declared do without
+
+    return click.argument("services", nargs=-1, metavar="[SERVICE]...")(command)
+
+
+def timeout_option(command: F) -> F:
+    """Add how long containers may take to stop, for click."""
+    import click  # as above
+
+    return click.option(
+        "-t",
+        "--timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="How long containers may take to stop.",
+    )(command)
 
 
 def unsupported(*declarations: str, takes_value: bool = False) -> Callable[[F], F]:
     """Accept an option of Compose only to say, as an error, that it is not supported yet."""
-
-    def refuse(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-        del ctx, parameter
-        if value:
-            raise UsageError(f"{declarations[-1]} is not supported yet", code="not-supported")
+    import click  # as above
 
     return click.option(
         *declarations,
@@ -37,6 +45,13 @@ def unsupported(*declarations: str, takes_value: bool = False) -> Callable[[F], 
         callback=refuse,
         required=False,
     )
+
+
+def refuse(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Say that the option, if it was given, is not supported yet. Raises UsageError."""
+    del ctx
+    if value:
+        raise UsageError(f"{max(parameter.opts, key=len)} is not supported yet", code="not-supported")
 
 
 def reject_pairs(given: dict[str, object], pairs: Sequence[tuple[str, str]]) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.connect import start_engine
 from stackctl.cli.failure import Failure
-from stackctl.cli.options import services_argument
 from stackctl.cli.render.plan import plan_lines
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import load_document
@@ -20,11 +18,11 @@ from stackctl.wire.error_json import diagnostics_from_json
 CHANGES = 2
 
 
-@click.command()
-@click.option("--json", "is_json", is_flag=True, help="Print the plan for programs.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when something would change, 0 when not.")
+@declared.command()
+@declared.flag("--json", "is_json", help="Print the plan for programs.")
+@declared.flag("--detailed-exitcode", help="Exit with 2 when something would change, 0 when not.")
 @shared_options
-@services_argument
+@declared.services
 def plan(
     is_json: bool,
     detailed_exitcode: bool,
@@ -51,9 +49,9 @@ def plan(
     found = answer.get("plan") or {}
     tell(settings, diagnostics_from_json([*(answer.get("diagnostics") or ()), *(found.get("warnings") or ())]))
     if is_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         has_colour = settings.has_colour(is_terminal=sys.stdout.isatty())
-        click.echo(plan_lines(str(answer.get("text") or ""), has_colour=has_colour), nl=False, color=has_colour)
+        sys.stdout.write(plan_lines(str(answer.get("text") or ""), has_colour=has_colour))
     if detailed_exitcode and not found.get("empty", not found.get("steps")):
         raise Failure(CHANGES)

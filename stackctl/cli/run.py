@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.applying import follow
 from stackctl.cli.connect import start_engine
-from stackctl.cli.exec import PASSED_ON, choose_tty, variables
+from stackctl.cli.exec import choose_tty, variables
 from stackctl.cli.failure import Failure, as_shells_exit
-from stackctl.cli.options import reject_pairs, unsupported
+from stackctl.cli.options import reject_pairs
 from stackctl.cli.requests import logins_for, stack_request
 from stackctl.cli.screen import open_screen
 from stackctl.cli.settings import Settings, current_settings
@@ -28,34 +26,34 @@ if TYPE_CHECKING:
     from stackctl.wire.stack_request import RunRequest
 
 
-@click.command(context_settings=PASSED_ON)
-@click.option("--rm", "removes", is_flag=True, help="Remove the container when it has ended.")
-@click.option("-d", "--detach", is_flag=True, help="Leave it running and print its id.")
-@click.option("-e", "--env", "environment", multiple=True, metavar="KEY[=VALUE]", help="Set a variable.")
-@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it.")
-@click.option("-w", "--workdir", default="", metavar="DIR", help="Where it runs.")
-@click.option("--entrypoint", metavar="COMMAND", help="Instead of the image's or service's entrypoint.")
-@click.option("--name", default="", metavar="NAME", help="Name of the container.")
-@click.option("--no-deps", is_flag=True, help="Do not start what the service depends on.")
-@click.option("-T", "--no-tty", is_flag=True, help="No terminal, though there is one.")
-@click.option("-t", "--tty", "wants_tty", is_flag=True, help="A terminal, though there is none.")
-@click.option("-i", "--interactive/--no-interactive", default=True, help="Pass standard input on.")
-@click.option("-p", "--publish", multiple=True, metavar="PORT", help="Publish a port, as in the stack file.")
-@click.option("-P", "--service-ports", is_flag=True, help="Publish the service's ports.")
-@click.option("-v", "--volume", "volumes", multiple=True, metavar="VOLUME", help="Mount a volume or folder.")
-@click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Add a label.")
-@click.option("--use-aliases", is_flag=True, help="Answer to the service's names on its networks.")
-@click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have.")
-@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Show no progress.")
-@unsupported("--build")
-@unsupported("--pull", takes_value=True)
-@unsupported("--quiet-pull")
-@unsupported("--quiet-build")
-@unsupported("--cap-add", takes_value=True)
-@unsupported("--cap-drop", takes_value=True)
-@unsupported("--env-from-file", takes_value=True)
-@click.argument("service")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@declared.command(passes_on=True)
+@declared.flag("--rm", "removes", help="Remove the container when it has ended.")
+@declared.flag("-d", "--detach", help="Leave it running and print its id.")
+@declared.options("-e", "--env", "environment", metavar="KEY[=VALUE]", help="Set a variable.")
+@declared.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Who runs it.")
+@declared.option("-w", "--workdir", default="", metavar="DIR", help="Where it runs.")
+@declared.option("--entrypoint", metavar="COMMAND", help="Instead of the image's or service's entrypoint.")
+@declared.option("--name", default="", metavar="NAME", help="Name of the container.")
+@declared.flag("--no-deps", help="Do not start what the service depends on.")
+@declared.flag("-T", "--no-tty", help="No terminal, though there is one.")
+@declared.flag("-t", "--tty", "wants_tty", help="A terminal, though there is none.")
+@declared.switch("-i", "--interactive", opposite="--no-interactive", help="Pass standard input on.")
+@declared.options("-p", "--publish", metavar="PORT", help="Publish a port, as in the stack file.")
+@declared.flag("-P", "--service-ports", help="Publish the service's ports.")
+@declared.options("-v", "--volume", "volumes", metavar="VOLUME", help="Mount a volume or folder.")
+@declared.options("-l", "--label", "labels", metavar="KEY=VALUE", help="Add a label.")
+@declared.flag("--use-aliases", help="Answer to the service's names on its networks.")
+@declared.flag("--remove-orphans", help="Remove containers of services the files do not have.")
+@declared.flag("-q", "--quiet", "is_quiet", help="Show no progress.")
+@declared.refused("--build")
+@declared.refused("--pull", takes_value=True)
+@declared.refused("--quiet-pull")
+@declared.refused("--quiet-build")
+@declared.refused("--cap-add", takes_value=True)
+@declared.refused("--cap-drop", takes_value=True)
+@declared.refused("--env-from-file", takes_value=True)
+@declared.argument("service")
+@declared.rest("command")
 def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any) -> None:
     """Run a one-off command in a new container of a service.
 
@@ -67,11 +65,11 @@ def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any)
     has_tty = not detach and choose_tty(no_tty=given["no_tty"], wants_tty=given["wants_tty"])
     request = _request(settings, document, service, {**given, "tty": has_tty, "remove": removes, "detach": detach})
     engine = start_engine(settings)
-    container = _create(replace(settings, progress="quiet") if is_quiet else settings, engine, document.name, request)
+    container = _create(settings.with_progress("quiet") if is_quiet else settings, engine, document.name, request)
     if detach:
         with as_shells_exit():
             engine.start_container(container)
-        click.echo(container)
+        print(container)
         return
     with ExitStack() as cleanup:
         if removes:

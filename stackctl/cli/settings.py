@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import copy
 from typing import TYPE_CHECKING, Final, Literal, get_args
-
-import click
 
 from stackctl.errors import UsageError
 
@@ -20,46 +18,77 @@ ANSI: Final[tuple[Ansi, ...]] = get_args(Ansi)
 _TRUE: Final = ("1", "t", "true", "y", "yes", "on")
 
 
-@dataclass(slots=True)
 class Consulted:
     """Files with the digests of what was read from them, "" once two readings differ; what else was looked for.
 
     ``has_findings`` says that there was something to warn of.
     """
 
-    digests: dict[str, str] = field(default_factory=dict)
-    found: set[str] = field(default_factory=set)
-    absent: set[str] = field(default_factory=set)
-    variables: set[str] = field(default_factory=set)
-    has_findings: bool = False
+    __slots__ = ("absent", "digests", "found", "has_findings", "variables")
+
+    def __init__(self) -> None:
+        self.digests: dict[str, str] = {}
+        self.found: set[str] = set()
+        self.absent: set[str] = set()
+        self.variables: set[str] = set()
+        self.has_findings = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What holds for every command. "" and empty tuples mean: not given.
+    """What holds for every command. "" and empty tuples mean: not given. Not to be changed, but for what collects.
 
     ``lines`` collects the text of stack files that were read, by (file, line), for errors to quote;
     ``told`` the warnings that were shown, ``warned`` their text; ``typed_in`` holds standard input once it was read.
     ``arguments`` are the whole command's; ``consulted`` is what its stack was made from.
+
+    No dataclass: the module of that name costs 9 ms, more than the rest of what `exec` imports of ours.
     """
 
-    files: tuple[str, ...] = ()
-    project_name: str = ""
-    project_directory: str = ""
-    profiles: tuple[str, ...] = ()
-    env_files: tuple[str, ...] = ()
-    progress: Progress = "auto"
-    ansi: Ansi = "auto"
-    has_all_resources: bool = False
-    is_pull_quiet: bool = False
-    environment: Mapping[str, str]
-    cwd: str
-    arguments: tuple[str, ...] = ()
-    lines: dict[tuple[str, int], str] = field(default_factory=dict, compare=False, repr=False)
-    typed_in: list[str] = field(default_factory=list, compare=False, repr=False)
-    told: set[Diagnostic] = field(default_factory=set, compare=False, repr=False)
-    warned: list[str] = field(default_factory=list, compare=False, repr=False)
-    consulted: Consulted = field(default_factory=lambda: Consulted(), compare=False, repr=False)
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str],
+        cwd: str,
+        files: tuple[str, ...] = (),
+        project_name: str = "",
+        project_directory: str = "",
+        profiles: tuple[str, ...] = (),
+        env_files: tuple[str, ...] = (),
+        progress: Progress = "auto",
+        ansi: Ansi = "auto",
+        has_all_resources: bool = False,
+        is_pull_quiet: bool = False,
+        arguments: tuple[str, ...] = (),
+    ) -> None:
+        self.environment: Final = environment
+        self.cwd: Final = cwd
+        self.files: Final = files
+        self.project_name: Final = project_name
+        self.project_directory: Final = project_directory
+        self.profiles: Final = profiles
+        self.env_files: Final = env_files
+        self.progress: Progress = progress
+        self.ansi: Final = ansi
+        self.has_all_resources: Final = has_all_resources
+        self.is_pull_quiet: bool = is_pull_quiet
+        self.arguments: Final = arguments
+        self.lines: Final[dict[tuple[str, int], str]] = {}
+        self.typed_in: Final[list[str]] = []
+        self.told: Final[set[Diagnostic]] = set()
+        self.warned: Final[list[str]] = []
+        self.consulted: Final = Consulted()
+
+    def with_progress(self, progress: Progress) -> Settings:
+        """Return the same settings with another way to show progress; both collect in one place."""
+        found = copy(self)
+        found.progress = progress
+        return found
+
+    def with_quiet_pulls(self) -> Settings:
+        """Return the same settings without progress of pulls; both collect in one place."""
+        found = copy(self)
+        found.is_pull_quiet = True
+        return found
 
     def is_set(self, variable: str) -> bool:
         """Return whether an environment variable says yes."""
@@ -88,8 +117,15 @@ def choose_ansi(given: str | None, environment: Mapping[str, str]) -> Ansi:
     return text
 
 
+_current: Final[list[Settings]] = []
+
+
+def use(settings: Settings) -> Settings:
+    """Make these the settings of the command that runs, and return them."""
+    _current[:] = [settings]
+    return settings
+
+
 def current_settings() -> Settings:
     """Return the settings of the command that runs."""
-    found = click.get_current_context().find_object(Settings)
-    assert found is not None
-    return found
+    return _current[0]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.changing import perform
 from stackctl.cli.connect import start_engine
-from stackctl.cli.options import reject_pairs, services_argument, timeout_option, unsupported
+from stackctl.cli.options import reject_pairs
 from stackctl.cli.receipt_writing import engine_processes, may_be_receipted, write_receipt
 from stackctl.cli.render.ports import ports_of, urls
 from stackctl.cli.settings import Settings, current_settings
@@ -32,40 +31,40 @@ _PAIRS = (
 )
 
 
-@click.command()
-@click.option("-d", "--detach", is_flag=True, help="Leave the containers running in the background.")
-@click.option("--wait", is_flag=True, help="Wait until all run and are healthy; implies --detach.")
-@click.option("--wait-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="How long.")
+@declared.command()
+@declared.flag("-d", "--detach", help="Leave the containers running in the background.")
+@declared.flag("--wait", help="Wait until all run and are healthy; implies --detach.")
+@declared.option("--wait-timeout", type=declared.Number(0), default=0.0, metavar="SECONDS", help="How long.")
 @shared_options
-@click.option("--no-start", is_flag=True, help="Create containers, and do not start them.")
-@timeout_option
-@click.option("--no-log-prefix", is_flag=True, help="Do not show where a line is from.")
-@click.option("--no-color", is_flag=True, help="No colours in logs.")
-@click.option("--timestamps", is_flag=True, help="Show when each line was written.")
-@click.option("--abort-on-container-exit", is_flag=True, help="Stop all once one ends.")
-@click.option("--exit-code-from", default="", metavar="SERVICE", help="Exit as this service does; implies the above.")
-@unsupported("--build")
-@click.option("--pull", type=click.Choice(("always", "missing", "never")), default=None, help="When to pull images.")
-@click.option("--quiet-pull", is_flag=True, help="Do not show how far pulls are.")
-@unsupported("--quiet-build")
-@unsupported("--always-recreate-deps")
-@unsupported("-V", "--renew-anon-volumes")
-@unsupported("--abort-on-container-failure")
-@unsupported("--attach", takes_value=True)
-@unsupported("--no-attach", takes_value=True)
-@unsupported("--attach-dependencies")
-@unsupported("-w", "--watch")
-@unsupported("--menu")
-@click.option("--no-build", is_flag=True, hidden=True)
-@click.option("-y", "--yes", is_flag=True, hidden=True)
-@services_argument
+@declared.flag("--no-start", help="Create containers, and do not start them.")
+@declared.timeout
+@declared.flag("--no-log-prefix", help="Do not show where a line is from.")
+@declared.flag("--no-color", help="No colours in logs.")
+@declared.flag("--timestamps", help="Show when each line was written.")
+@declared.flag("--abort-on-container-exit", help="Stop all once one ends.")
+@declared.option("--exit-code-from", default="", metavar="SERVICE", help="Exit as it does; implies the above.")
+@declared.refused("--build")
+@declared.option("--pull", type=declared.Choice(("always", "missing", "never")), help="When to pull images.")
+@declared.flag("--quiet-pull", help="Do not show how far pulls are.")
+@declared.refused("--quiet-build")
+@declared.refused("--always-recreate-deps")
+@declared.refused("-V", "--renew-anon-volumes")
+@declared.refused("--abort-on-container-failure")
+@declared.refused("--attach", takes_value=True)
+@declared.refused("--no-attach", takes_value=True)
+@declared.refused("--attach-dependencies")
+@declared.refused("-w", "--watch")
+@declared.refused("--menu")
+@declared.flag("--no-build", hidden=True)
+@declared.flag("-y", "--yes", hidden=True)
+@declared.services
 def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float, **given: Any) -> None:
     """Create and start the stack, or bring it to what the files say.
 
     What has not changed is left alone. Without --detach the logs are shown until the containers end; Ctrl-C
     stops them.
     """
-    settings = replace(current_settings(), is_pull_quiet=given["quiet_pull"])
+    settings = current_settings().with_quiet_pulls() if given["quiet_pull"] else current_settings()
     code_from, aborts = given["exit_code_from"], given["abort_on_container_exit"]
     options = {"--detach": detach, "--wait": wait, "--abort-on-container-exit": aborts}
     reject_pairs({**options, "--exit-code-from": code_from, "--no-start": given["no_start"]}, _PAIRS)
@@ -92,7 +91,7 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
 
             check_all_run(engine, document.name, services, needs_of(document.tree), no_deps=given["no_deps"])
         addresses = "" if given["no_start"] else _urls(settings, engine, document.name)
-        click.echo(addresses, nl=False)
+        sys.stdout.write(addresses)
         if may_be_receipted(document, given):
             write_receipt(settings, document.name, ending.end, processes=pids, output_text=addresses)
         return

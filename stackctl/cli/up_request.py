@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.options import reject_pairs
 from stackctl.cli.requests import logins_for, stack_request
 from stackctl.cli.settings import Settings
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--scale", "scales", multiple=True, metavar="SERVICE=N", help="Number of replicas of a service."),
-    click.option("--force-recreate", is_flag=True, help="Replace containers although nothing changed."),
-    click.option("--no-recreate", is_flag=True, help="Keep containers although something changed."),
-    click.option("--remove-orphans", is_flag=True, help="Remove containers of services the files do not have."),
-    click.option("--no-deps", is_flag=True, help="Leave services that the named ones need alone."),
+    declared.options("--scale", "scales", metavar="SERVICE=N", help="Number of replicas of a service."),
+    declared.flag("--force-recreate", help="Replace containers although nothing changed."),
+    declared.flag("--no-recreate", help="Keep containers although something changed."),
+    declared.flag("--remove-orphans", help="Remove containers of services the files do not have."),
+    declared.flag("--no-deps", help="Leave services that the named ones need alone."),
 )
 
 

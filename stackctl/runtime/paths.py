@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _TEMPORARY: Final = ".tmp"
 RUN_PARENT: Final = "/run/stackctl"
 
 
-@dataclass(frozen=True, slots=True)
-class EnginePaths:
+class EnginePaths(NamedTuple):
     """Paths of one engine: what lasts below ``root``, what ends with the boot below ``/run/stackctl/ID``."""
 
     root: str

@@ -13,15 +13,16 @@ import pytest
 from tests.support.engine import Engine
 
 _QUICK = """
-import sys
+import os, sys
+leave = os._exit
+def tell(status):
+    print(*sorted(sys.modules), file=sys.stderr, flush=True)
+    leave(status)
+os._exit = tell
 from stackctl.cli.entry import main
-try:
-    main()
-finally:
-    sys.stdout.flush()
-    print(*sorted(sys.modules), file=sys.stderr)
+main()
 """
-_FULL = "from stackctl.cli.main import main; main()"
+_FULL = "import sys; from stackctl.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 
 @pytest.fixture
@@ -109,3 +110,17 @@ def test_what_is_not_plain_is_left_to_the_full_command(
 def _without_clock(text: str) -> str:
     """Leave out what counts seconds, and how wide that makes the columns."""
     return re.sub(" +", " ", re.sub(r"(Less than a|\d+|a) seconds?( ago)?", "T", text))
+
+
+@pytest.mark.parametrize(
+    "line", ["exec -T runs true", "stop", "run --rm -T ended", "logs --tail 3 ended", "up -d runs"]
+)
+def test_plain_command_lines_do_without_click(shared_engine: Engine, folder: Path, line: str) -> None:
+    done = said(shared_engine, folder, _QUICK, *line.split())
+    modules = set(done.stderr.splitlines()[-1].split())
+
+    assert done.returncode == 0
+    assert "stackctl.cli.plain" in modules
+    assert not modules & {"click", "uuid", "gettext", "shutil"}
+    if line.startswith("exec"):
+        assert not modules & {"inspect", "dataclasses"}

@@ -30,13 +30,14 @@ secrets:
 """
 _LABEL = "services: {web: {labels: {x: y}}}\n"
 _SCRIPT = """
-import sys
+import os, sys
+leave = os._exit
+def tell(status):
+    print(*sorted(sys.modules), file=sys.stderr, flush=True)
+    leave(status)
+os._exit = tell
 from stackctl.cli.entry import main
-try:
-    main()
-finally:
-    sys.stdout.flush()
-    print(*sorted(sys.modules), file=sys.stderr)
+main()
 """
 
 

@@ -96,7 +96,7 @@ def _install_dependencies(root: Path) -> None:
     (root / "opt/venv/lib/python3.11/site-packages/sources.pth").write_text("/src\n", encoding="ascii")
     command = root / "opt/venv/bin/stackctl"
     command.write_text(
-        "#!/opt/venv/bin/python3\nimport sys\nfrom stackctl.cli.main import main\nsys.exit(main())\n", encoding="ascii"
+        "#!/opt/venv/bin/python3\nimport sys\nfrom stackctl.cli.entry import main\nsys.exit(main())\n", encoding="ascii"
     )
     command.chmod(0o755)
 

@@ -217,7 +217,7 @@ import sys, types
 start = types.ModuleType("stackctl.engines.start")
 start.ensure_engine = start.known_engine = start.engine_address = lambda environment: environment["TEST_ADDRESS"]
 sys.modules["stackctl.engines.start"] = start
-from stackctl.cli.main import main
+from stackctl.cli.entry import main
 main()
 """
 

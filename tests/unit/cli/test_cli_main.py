@@ -158,7 +158,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
     process = subprocess.run(
-        [sys.executable, "-c", "from stackctl.cli.main import main; main()", "--help"],
+        [sys.executable, "-c", "from stackctl.cli.entry import main; main()", "--help"],
         stdout=write,
         stderr=subprocess.PIPE,
     )
