@@ -26,3 +26,5 @@ VOLUME: Final = PREFIX + "volume"
 REPLACE: Final = PREFIX + "replace"
 
 ANONYMOUS_VOLUME: Final = "com.docker.volume.anonymous"
+BUILD: Final = "stackctl.build"
+"""On what runs the commands of a build, and goes with it."""

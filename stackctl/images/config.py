@@ -20,13 +20,15 @@ from stackctl.model.image import ImageConfig
 _NS: Final = 1_000_000_000
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _DEFAULT_HEALTH: Final = HealthCheck(test=())
+BASE_KEY: Final = "stackctl"
+"""A key of our own in a configuration: ``{"base": "host"}`` for an image built upon this machine's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """All of an image's configuration that is used; ``raw`` is its ``config`` object, as it was written.
 
-    ``created`` is RFC 3339 or "".
+    ``created`` is RFC 3339 or "". ``base`` names the built-in image that lies under the layers, if one does.
     """
 
     config: ImageConfig
@@ -35,6 +37,7 @@ class Description:
     author: str = ""
     comment: str = ""
     docker_version: str = ""
+    base: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -82,6 +85,7 @@ def describe(document: bytes) -> Description:
         author=_text(shape, "author"),
         comment=_text(shape, "comment"),
         docker_version=_text(shape, "docker_version"),
+        base=_text(_object(shape, BASE_KEY), "base"),
         raw=raw,
     )
 

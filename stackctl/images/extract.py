@@ -57,6 +57,17 @@ def extract(chunks: Iterator[bytes], root: int, what: str) -> Extracted:
         extractor.tree.close()
 
 
+def extract_plain(chunks: Iterator[bytes], root: int, what: str) -> Extracted:
+    """Extract a tar that is no layer: as ``extract``, but a name that begins with ``.wh.`` is a name like others."""
+    os.fchown(root, 0, 0)
+    os.fchmod(root, 0o700)
+    extractor = _PlainExtractor(root, TarReader(ChunkReader(chunks, what)))
+    try:
+        return extractor.run()
+    finally:
+        extractor.tree.close()
+
+
 class _Extractor:
     def __init__(self, root: int, reader: TarReader) -> None:
         self.tree = Tree(root)
@@ -88,7 +99,7 @@ class _Extractor:
             return
         name = parts[-1]
         folder = b"/".join(parts[:-1])
-        if b"/.wh." in entry.name or name.startswith(_WHITEOUT) or parts[0].startswith(_WHITEOUT):
+        if self._is_whiteout(entry, parts):
             self._whiteout(entry, parts)
             return
         path = folder + b"/" + name if folder else name
@@ -105,6 +116,9 @@ class _Extractor:
                 self._hard_link(folder, path, name, entry)
             case _:
                 self._node(parent, path, name, entry)
+
+    def _is_whiteout(self, entry: TarEntry, parts: list[bytes]) -> bool:
+        return b"/.wh." in entry.name or parts[-1].startswith(_WHITEOUT) or parts[0].startswith(_WHITEOUT)
 
     def _whiteout(self, entry: TarEntry, parts: list[bytes]) -> None:
         if any(part.startswith(_WHITEOUT_META) and part != _OPAQUE for part in parts):
@@ -228,6 +242,12 @@ class _Extractor:
         for key, value in metadata.xattrs:
             _set_xattr(fd, key, value)
         os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
+
+
+class _PlainExtractor(_Extractor):
+    def _is_whiteout(self, entry: TarEntry, parts: list[bytes]) -> bool:
+        del entry, parts
+        return False
 
 
 def split_name(name: bytes) -> list[bytes]:

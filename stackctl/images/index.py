@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from stackctl.errors import ImageError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _BUSY_MS: Final = 60_000
 
 _SCHEMA: Final = """
@@ -37,6 +37,21 @@ CREATE TABLE tag (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX image_tag ON tag(image_id);
 """
+_SCHEMA_2: Final = """
+CREATE TABLE build_step (
+  key TEXT PRIMARY KEY,
+  diff_id TEXT NOT NULL,
+  blob TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  created_ns INTEGER NOT NULL,
+  used_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE build_inputs (
+  reference TEXT PRIMARY KEY,
+  image_id TEXT NOT NULL,
+  inputs TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
 
 
 class LayerRow(NamedTuple):
@@ -54,6 +69,16 @@ class ImageRow(NamedTuple):
     added_ns: int
     references: tuple[str, ...]
     tagged_ns: int
+
+
+class StepRow(NamedTuple):
+    """One step of a build that was done: the layer it made and its blob ("" when it changed nothing), and when."""
+
+    key: str
+    diff_id: str
+    blob: str
+    size_bytes: int
+    created_ns: int
 
 
 class NewImage(NamedTuple):
@@ -84,8 +109,9 @@ class Index:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise ImageError(f"{path} was written by a newer stackctl", code="image-store-newer")
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version < SCHEMA_VERSION:
+                statements = ([] if version else _SCHEMA.split(";")) + _SCHEMA_2.split(";")
+                for statement in statements:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         self._changed = changed
@@ -154,14 +180,64 @@ class Index:
         return tuple(LayerRow(*row) for row in rows)
 
     def used(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the diff_ids and the blob digests, configurations among them, that images use."""
+        """Return the diff_ids and the blob digests, configurations among them, that images and builds use."""
         with self._lock:
-            diff_ids = frozenset(row[0] for row in self._all("SELECT DISTINCT diff_id FROM image_layer"))
-            blobs = self._all("SELECT DISTINCT blob FROM image_layer UNION SELECT id FROM image")
+            diff_ids = frozenset(
+                row[0] for row in self._all("SELECT diff_id FROM image_layer UNION SELECT diff_id FROM build_step")
+            )
+            blobs = self._all(
+                "SELECT blob FROM image_layer UNION SELECT id FROM image UNION SELECT blob FROM build_step"
+            )
         return diff_ids, frozenset(row[0] for row in blobs)
+
+    # -- builds ---------------------------------------------------------------------------------------
+
+    def step(self, key: str) -> StepRow | None:
+        """Return a step that was done before."""
+        rows = self._all("SELECT key, diff_id, blob, size_bytes, created_ns FROM build_step WHERE key = ?", key)
+        return StepRow(*rows[0]) if rows else None
+
+    def keep_step(self, row: StepRow, *, now_ns: int) -> None:
+        """Add a step, or note that it was used again."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO build_step VALUES (?, ?, ?, ?, ?, ?)", (*row, now_ns))
+
+    def forget_steps(self, *, above_bytes: int) -> int:
+        """Forget the steps used least lately, until the layers of those left are ``above_bytes`` together at most.
+
+        Return the bytes of what was forgotten.
+        """
+        rows = self._all("SELECT key, size_bytes FROM build_step ORDER BY used_ns DESC")
+        total = forgotten = 0
+        gone = []
+        for key, size_bytes in rows:
+            total += size_bytes
+            if total > above_bytes or above_bytes == 0:
+                gone.append((key,))
+                forgotten += size_bytes
+        if gone:
+            with self._transaction() as db:
+                db.executemany("DELETE FROM build_step WHERE key = ?", gone)
+        return forgotten
+
+    def inputs(self, reference: str) -> tuple[str, str]:
+        """Return the id of the image last built under a name, and what it was built from; "" if never."""
+        rows = self._all("SELECT image_id, inputs FROM build_inputs WHERE reference = ?", reference)
+        return (str(rows[0][0]), str(rows[0][1])) if rows else ("", "")
+
+    def keep_inputs(self, reference: str, image_id: str, inputs: str) -> None:
+        """Note what the image under a name was built from."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO build_inputs VALUES (?, ?, ?)", (reference, image_id, inputs))
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._transaction() as db:
+            yield db
+        self._changed()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -170,7 +246,6 @@ class Index:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-        self._changed()
 
     def _all(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         with self._lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from stackctl.errors import Conflict, ImageError, NotFound
 from stackctl.images import disk, host, layers
 from stackctl.images.archive import read_archive
+from stackctl.images.build.image_builds import ImageBuilds
 from stackctl.images.chunks import Readable
 from stackctl.images.collect import collect
 from stackctl.images.config import StoredImage, describe
@@ -33,6 +33,7 @@ from stackctl.images.incoming import (
 from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
 from stackctl.images.platform import Platform, distance, host_platform, parse_platform
 from stackctl.images.removal import ImageUser, UsersOf, names_to_go
+from stackctl.images.reporting import reported
 from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.root import OverlayRoot, Root
 
@@ -68,12 +69,13 @@ class ImageStore:
         self._users_of: UsersOf = users_of or _nobody
         self._tell = tell
         self._described: dict[str, ResolvedImage] = {}
-        with _reported():
+        with reported():
             self._files.make()
             with disk.exclusively(f"{self._files.locks}/open"):
                 self._index = Index(self._files.index, changed)
             disk.sweep_temporary(self._files)
             collect(self._files, self._index)
+        self.builds = ImageBuilds(self, self._files, self._index)
 
     def close(self) -> None:
         """Close the index."""
@@ -85,7 +87,7 @@ class ImageStore:
         None when there is none, or none for ``platform`` ("" for whichever there is). A name comes before an
         id of the same letters.
         """
-        with _reported():
+        with reported():
             found = self._find(reference, shortest=_SHORT_ID)
             if found is None or (platform and not _fits(found, platform)):
                 return None
@@ -97,7 +99,7 @@ class ImageStore:
         A layer that occurs twice is listed where it is topmost, which comes to the same; overlayfs takes no
         folder twice. Raises ImageError when there is no such image.
         """
-        with _reported():
+        with reported():
             if self._index.image(image_id) is None:
                 raise ImageError(f"no such image: {image_id}", code="image-not-found")
             paths = [f"{self._files.layer(row.diff_id)}/fs" for row in self._index.layers(image_id)]
@@ -105,13 +107,13 @@ class ImageStore:
 
     def layer_sizes(self, image_id: str) -> tuple[int, ...]:
         """Return the bytes of each layer's files, the lowest first; none for an image that is not there."""
-        with _reported():
+        with reported():
             known = [layers.find(self._files, row.diff_id) for row in self._index.layers(image_id)]
         return tuple(facts.size_bytes if facts else 0 for facts in known)
 
     def disk_bytes(self) -> int:
         """Return the bytes of all layers' files, each layer once."""
-        with _reported():
+        with reported():
             diff_ids, _ = self._index.used()
             known = [layers.find(self._files, diff_id) for diff_id in diff_ids]
         return sum(facts.size_bytes for facts in known if facts)
@@ -121,22 +123,24 @@ class ImageStore:
         if image_id == self._host().id:
             return host.host_root(self._files, host.host_layout())
         folders = self.layers_of(image_id)
+        if describe(self._document(image_id)).base:
+            return replace(host.host_root(self._files, host.host_layout()), layers=folders)
         return OverlayRoot(folders or (f"{self._files.layers}/{EMPTY_LAYER}/fs",))
 
     def list(self) -> tuple[StoredImage, ...]:
         """Return every image, the one added last first, the built-in one at the end."""
-        with _reported():
+        with reported():
             found = [self._stored(row) for row in self._index.images()]
         return (*found, self._host())
 
     def inspect(self, reference: str) -> StoredImage:
         """Return the image that a name, an id or a unique beginning of an id leads to. Raises NotFound."""
-        with _reported():
+        with reported():
             return self._inspect(reference)
 
     def tag(self, reference: str, name: str) -> None:
         """Give an image another name, taking it from whichever had it. Raises NotFound, ImageError."""
-        with _reported():
+        with reported():
             image = self._inspect(reference)
             if image.is_builtin:
                 raise ImageError("the built-in image cannot be given another name", code="image-builtin")
@@ -151,9 +155,9 @@ class ImageStore:
         is taken. ``stream`` is read to its end, unless it is refused before. Raises ImageError.
         """
         wanted = parse_platform(platform) if platform else host_platform()
-        with self._adding() as folder:
+        with self.adding() as folder:
             images = read_archive(stream, folder, wanted=wanted, find_blob=self._blob_path)
-            self._add(images, folder)
+            self.add(images, folder)
         for image in images:
             self._tell("load", image.id, image.id)
         return tuple(
@@ -198,10 +202,10 @@ class ImageStore:
         names = (by_digest,) if name.digest else (by_digest, name)
         before = self._index.id_of(full_name(reference))
         with (
-            self._adding() as folder,
+            self.adding() as folder,
             fetched(repository, remote, self._files, folder, tell=access.tell) as image,
         ):
-            self._add((replace(image, names=names),), folder)
+            self.add((replace(image, names=names),), folder)
         self._tell("pull", image.id, name.familiar)
         return PulledImage(image.id, remote.digest, is_new=before != image.id)
 
@@ -236,9 +240,9 @@ class ImageStore:
             platform=parse_platform(platform) if platform else host_platform(),
             created_ns=time.time_ns(),
         )
-        with self._adding() as folder:
+        with self.adding() as folder:
             image = read_root_tar(stream, folder, request)
-            self._add((image,), folder)
+            self.add((image,), folder)
         self._tell("import", image.id, name or image.id)
         return image.id
 
@@ -249,7 +253,7 @@ class ImageStore:
         image that a container uses is never deleted; ``force`` takes its names. By id even that is refused
         while a container of it runs. Raises NotFound, Conflict, ImageError.
         """
-        with _reported():
+        with reported():
             image = self._inspect(reference)
             if image.is_builtin:
                 raise Conflict("the image host is built in: it cannot be removed", code="image-builtin")
@@ -332,9 +336,9 @@ class ImageStore:
         return path if os.path.exists(path) else ""
 
     @contextmanager
-    def _adding(self) -> Iterator[str]:
+    def adding(self) -> Iterator[str]:
         """Yield a temporary folder; meanwhile nothing is collected, so what is there already stays."""
-        with _reported():
+        with reported():
             try:
                 with disk.together(self._files.sweep_lock), disk.temporary_folder(self._files) as folder:
                     yield folder
@@ -342,7 +346,8 @@ class ImageStore:
                 # What was removed meanwhile could not be collected.
                 collect(self._files, self._index)
 
-    def _add(self, images: Sequence[IncomingImage], folder: str) -> None:
+    def add(self, images: Sequence[IncomingImage], folder: str) -> None:
+        """Add images whose layers are files in ``folder``, or here: call within ``adding``."""
         wanted = [layer for image in images for layer in image.layers]
         with layers.adding(self._files, wanted, folder) as missing:
             documents = {image.id: image.document for image in images}
@@ -374,19 +379,6 @@ def _look_up(repository: Repository, tag_or_digest: str, platform: str) -> Remot
 
 def _nobody(_image_id: str) -> Sequence[ImageUser]:
     return ()
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn what the disk or the index refuses into an ImageError."""
-    try:
-        yield
-    except OSError as error:
-        hint = "make room where the engine keeps its state" if error.errno == 28 else ""
-        where = f" {error.filename}" if error.filename else ""
-        raise ImageError(f"image store{where}: {error.strerror}", code="image-store", hint=hint) from error
-    except sqlite3.Error as error:
-        raise ImageError(f"the index of images: {error}", code="image-store") from error
 
 
 def _fits(image: ResolvedImage, platform: str) -> bool:

@@ -23,10 +23,14 @@ class HostBind:
 
 @dataclass(frozen=True, slots=True)
 class HostRoot:
-    """A generated skeleton under an overlay, with parts of the host bound read-only over it."""
+    """A generated skeleton under an overlay, with parts of the host bound read-only over it.
+
+    ``layers`` lie between the two, the lowest first: those of an image that was built upon the host's.
+    """
 
     skeleton: str
     binds: tuple[HostBind, ...]
+    layers: tuple[str, ...] = ()
 
 
 Root: TypeAlias = OverlayRoot | HostRoot

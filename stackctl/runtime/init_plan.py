@@ -195,7 +195,8 @@ def _thermal_throttles() -> tuple[bytes, ...]:
 
 def _overlay(container: Container, folder: str) -> OverlayMount:
     upper, work = encode(f"{folder}/upper"), encode(f"{folder}/work")
-    layers = (container.root.skeleton,) if isinstance(container.root, HostRoot) else container.root.layers
+    root = container.root
+    layers = (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
     parent = os.path.commonpath([os.path.dirname(layer) for layer in layers])
     names = tuple(encode(os.path.relpath(layer, parent)) for layer in layers)
     return OverlayMount(encode(parent), names, upper, work)
