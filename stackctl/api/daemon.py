@@ -16,20 +16,23 @@ from typing import Any, Final
 
 from stackctl import __version__
 from stackctl.api.containers import ContainerRoutes
-from stackctl.api.content import ContentRoutes
 from stackctl.api.engine_info import EngineInfoRoutes
 from stackctl.api.events import EventRoutes
 from stackctl.api.images import ImageRoutes
+from stackctl.api.networks import NetworkRoutes
 from stackctl.api.routing import Router
 from stackctl.api.server import Server
 from stackctl.api.system import SystemRoutes
+from stackctl.api.volumes import VolumeRoutes
 from stackctl.engines.console import LocalConsole
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.events import EventBus
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_facts import LocalFacts
 from stackctl.engines.local_images import LocalImages
+from stackctl.engines.local_networks import LocalNetworks
 from stackctl.engines.local_registries import LocalRegistries
+from stackctl.engines.local_volumes import LocalVolumes
 from stackctl.engines.replacing import renew_supervisor
 from stackctl.engines.returning import bring_back
 from stackctl.engines.stacks import Stacks
@@ -68,7 +71,8 @@ class Daemon:
             *EngineInfoRoutes(LocalFacts(self.status, engine, store, events)).routes(),
             *ContainerRoutes(console).routes(),
             *ImageRoutes(LocalImages(store, engine), LocalRegistries(store)).routes(),
-            *ContentRoutes(engine).routes(),
+            *NetworkRoutes(LocalNetworks(engine, self._supervisor)).routes(),
+            *VolumeRoutes(LocalVolumes(engine, self._supervisor)).routes(),
             *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),
         ]
         events.begin()

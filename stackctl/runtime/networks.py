@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
-from stackctl.model.container import JoinNetworks, NoNetwork
+from stackctl.model.container import Attachment, JoinNetworks, NoNetwork
 from stackctl.model.network import NetworkSpec
 from stackctl.runtime import etc_files
 from stackctl.runtime.faults import fault_point
@@ -167,12 +167,42 @@ class Networks:
             if isinstance(networking, NoNetwork):
                 bridges.attach(netns, (), netlink=self._netlink, sysctls=sysctls)
                 return
-            bridges.attach(netns, self._endpoints(container), netlink=self._netlink, sysctls=sysctls)
+            endpoints = self._endpoints(container, attachments(container))
+            bridges.attach(netns, endpoints, netlink=self._netlink, sysctls=sysctls)
             fault_point("attach: interfaces made")
             container.facts.dns_port = 0
             self._serve_dns(container, netns)
         finally:
             os.close(netns)
+
+    def join(self, container: Container, place: Attachment) -> None:
+        """Put a container that runs, and whose specification says so by now, on one network more."""
+        self._claim_addresses(container)
+        netns = open_netns(container.facts.pid)
+        try:
+            (endpoint,) = self._endpoints(container, (place,))
+            bridges.attach_more(netns, endpoint, netlink=self._netlink)
+        finally:
+            os.close(netns)
+        self._traffic.rename(container)
+        self._traffic.apply()
+
+    def part(self, container: Container, name: str) -> None:
+        """Take a container, whose specification says so by now, off a network. What it held there is given back."""
+        address = container.facts.addresses.pop(name, "")
+        self._traffic.rename(container)
+        self._traffic.zone.part(container.id, name)
+        self._traffic.apply()
+        if address and container.is_running:
+            gateways = (endpoint.gateway for endpoint in self._endpoints(container, attachments(container)))
+            netns = open_netns(container.facts.pid)
+            try:
+                bridges.detach(netns, address, gateway=next((gateway for gateway in gateways if gateway), ""))
+            finally:
+                os.close(netns)
+        network = self._networks.get(name)
+        if address and network is not None:
+            network.pool.release(address)
 
     def disconnect(self, container: Container) -> None:
         """Let go of the container's network namespace; its first process has ended."""
@@ -301,9 +331,9 @@ class Networks:
                 return network.addressing.gateway
         return "127.0.0.1"
 
-    def _endpoints(self, container: Container) -> list[bridges.Endpoint]:
+    def _endpoints(self, container: Container, places: Sequence[Attachment]) -> list[bridges.Endpoint]:
         found = []
-        for attachment in attachments(container):
+        for attachment in places:
             network = self._networks[attachment.network]
             bridge = self._raise_bridge(network)
             found.append(

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from stackctl.errors import Conflict, ContainerError, StackctlError
-from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
+from stackctl.model.container import Attachment, ContainerSpec, Limits, RestartPolicy
 from stackctl.model.event import Event
 from stackctl.model.network import NetworkSpec
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.network_store import describe
 from stackctl.runtime.record import Container
-from stackctl.runtime.verbs import create, enter, exits, remove, rename, start, stop
+from stackctl.runtime.verbs import create, enter, exits, networking, remove, rename, start, stop
 from stackctl.runtime.waiting import Wait
 from stackctl.runtime.world import World
 from stackctl.wire import codec
@@ -271,6 +271,17 @@ def _remove_network(world: World, message: Message, _fds: tuple[int, ...], reply
     reply.ok()
 
 
+def _connect_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    place = codec.decode(Attachment, message["place"])
+    networking.connect(world, world.find(message["name"]), place)
+    reply.ok()
+
+
+def _disconnect_network(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    networking.disconnect(world, world.find(message["name"]), message["network"])
+    reply.ok()
+
+
 def _create_volume(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     world.stamps.spoil_all()
     spec = codec.decode(VolumeSpec, message["spec"])
@@ -323,6 +334,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "attach": _attach,
     "create-network": _create_network,
     "remove-network": _remove_network,
+    "connect-network": _connect_network,
+    "disconnect-network": _disconnect_network,
     "create-volume": _create_volume,
     "remove-volume": _remove_volume,
     "stamp": _stamp,

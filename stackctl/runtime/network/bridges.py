@@ -127,6 +127,44 @@ def attach(
                 _write(_sysctl_path(name), text.encode())
 
 
+def attach_more(netns_fd: int, endpoint: Endpoint, *, netlink: Netlink) -> None:
+    """Give a namespace that is in use one interface more, under the first free name of eth0, eth1, ….
+
+    Its gateway becomes the default route where there is none. Raises NetlinkError, OSError.
+    """
+    with in_netns(netns_fd):
+        inside = Netlink()
+    with inside:
+        taken = {link.name for link in rtnetlink.links(inside)}
+        interface = next(name for name in (f"eth{number}" for number in range(len(taken) + 1)) if name not in taken)
+        _create_port(netlink, netns_fd, endpoint, interface)
+        index = next(link.ifindex for link in rtnetlink.links(inside) if link.name == interface)
+        address = rtnetlink.add_address(index, endpoint.address, prefix=endpoint.prefix)
+        inside.transact([address, rtnetlink.set_up(index)])
+        _ensure_way_out(inside, endpoint.gateway)
+
+
+def detach(netns_fd: int, address: str, *, gateway: str) -> None:
+    """Remove the interface that has ``address``; without another way out, ``gateway`` (unless "") is the new one.
+
+    One that is gone is no error. Raises NetlinkError, OSError.
+    """
+    with in_netns(netns_fd):
+        inside = Netlink()
+    with inside:
+        indexes = {found.ifindex for found in rtnetlink.addresses(inside) if found.address == address}
+        for link in rtnetlink.links(inside):
+            if link.ifindex in indexes:
+                remove_bridge(link.name, netlink=inside)
+        _ensure_way_out(inside, gateway)
+
+
+def _ensure_way_out(inside: Netlink, gateway: str) -> None:
+    has_default = any(route.prefix == 0 and route.gateway for route in rtnetlink.routes(inside))
+    if gateway and not has_default:
+        inside.transact([rtnetlink.add_default_route(gateway)])
+
+
 def _create_port(netlink: Netlink, netns_fd: int, endpoint: Endpoint, interface: str) -> None:
     mac = endpoint.mac or mac_of(endpoint.address)
     for attempt in range(_NAME_ATTEMPTS):

@@ -80,6 +80,12 @@ class NetworkZone:
         self.withdraw(container_id)
         self._memberships.pop(container_id, None)
 
+    def part(self, container_id: str, network: str) -> None:
+        """Let a container no longer see the names of a network."""
+        seen = self._memberships.get(container_id, [])
+        if network in seen:
+            seen.remove(network)
+
     def drop(self, network: str) -> None:
         """Forget a network that was removed."""
         self._networks.pop(network, None)
