@@ -24,7 +24,9 @@ from stackctl.model.container import BindMount, Mount, TmpfsMount
 from stackctl.model.root import HostRoot, OverlayRoot, Root
 
 PROXIES: Final = tuple(
-    name for base in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY") for name in (base, base.lower())
+    name
+    for base in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for name in (base, base.lower())
 )
 _STUB_FOLDERS: Final = ("proc", "sys", "dev", "etc")
 _STUB_FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
@@ -245,10 +247,7 @@ def _secret(site: Site, mount: mounts.SecretMount, target: str) -> _Mounts:
 
 def _bind(site: Site, mount: mounts.BindMount, target: str) -> _Mounts:
     """Files of the context; what a command writes to it would be lost, and so it may not."""
-    if mount.source_stage:
-        view = site.view(site.source_state(mount.source_stage))
-    else:
-        view = site.context
+    view = site.view(site.source_state(mount.source_stage)) if mount.source_stage else site.context
     (source,) = find_sources(view, mount.source)
     merged = source.found.is_folder and mount.source_stage
     if merged:

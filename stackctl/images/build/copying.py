@@ -44,8 +44,7 @@ def copy_facts(view: View, sources: Iterable[Source], rules: CopyRules) -> list[
     found: list[object] = []
     for source in sources:
         listed = [
-            facts_of_entry(entry, with_owner=rules.owner is None)
-            for entry in entries(view, source, rules.is_left_out)
+            facts_of_entry(entry, with_owner=rules.owner is None) for entry in entries(view, source, rules.is_left_out)
         ]
         # Of a folder the content is copied: its own name and mode matter only where it makes the destination.
         found.append([source.name if not source.found.is_folder else "", listed])

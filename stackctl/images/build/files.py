@@ -65,7 +65,7 @@ def add_files(site: Site, state: StageState, step: Add) -> StageState:
 
 
 def make_working_dir(site: Site, state: StageState, path: str, text: str) -> StageState:
-    """Return the stage with the folder ``path``; missing ones belong to the stage's user. Raises ImageError; OSError."""
+    """Return the stage with folder ``path``; missing ones belong to the stage's user. Raises ImageError, OSError."""
     stage = site.view(state)
     target = stage.resolve(path)
     there = stage.find(target)
@@ -95,9 +95,7 @@ def _rules(site: Site, state: StageState, step: Copy | Add, *, is_from_image: bo
     if chown:
         owner = chown_owner(site.view(state), chown)
     excludes = [state.expand(pattern) for pattern in step.excludes]
-    return CopyRules(
-        owner=owner, mode=chmod, with_attributes=is_from_image, is_left_out=_leaving_out(excludes)
-    )
+    return CopyRules(owner=owner, mode=chmod, with_attributes=is_from_image, is_left_out=_leaving_out(excludes))
 
 
 def _leaving_out(excludes: Sequence[str]) -> IsLeftOut:

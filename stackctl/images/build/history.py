@@ -42,9 +42,7 @@ def listed(words: Sequence[str]) -> str:
 def health_text(health: Mapping[str, object]) -> str:
     """Return the entry of a HEALTHCHECK."""
     test = health.get("Test")
-    times = [
-        f'"{_duration(health.get(key))}"' for key in ("Interval", "Timeout", "StartPeriod", "StartInterval")
-    ]
+    times = [f'"{_duration(health.get(key))}"' for key in ("Interval", "Timeout", "StartPeriod", "StartInterval")]
     retries = health.get("Retries")
     number = retries if isinstance(retries, int) else 0
     words = quoted([str(word) for word in test] if isinstance(test, list) else [])

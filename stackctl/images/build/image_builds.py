@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from stackctl.errors import ImageError
 from stackctl.images import disk
 from stackctl.images.build.request import BuildRequest, BuiltImage, Tell
 from stackctl.images.build.running import CancelCheck, Runner

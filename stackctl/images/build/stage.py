@@ -168,5 +168,3 @@ _HANDLERS: Final[Mapping[type, _Handler]] = {
     Volume: _volume,
     Workdir: _workdir,
 }
-
-

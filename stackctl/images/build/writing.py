@@ -144,9 +144,7 @@ class LayerWriter:
         finally:
             os.close(source)
 
-    def _file(
-        self, parent: int, name: bytes, source: Found, owner: Owner, mode: int, *, with_attributes: bool
-    ) -> None:
+    def _file(self, parent: int, name: bytes, source: Found, owner: Owner, mode: int, *, with_attributes: bool) -> None:
         reading = os.open(source.where, _READ)
         try:
             writing = os.open(name, _CREATE, 0o600, dir_fd=parent)
