@@ -39,7 +39,7 @@ class ClientGone(Exception):
 
 
 class Request:
-    """One request. Its body is read by who wants it, as a stream or as JSON."""
+    """One request. Its body is read by who wants it, as a stream or as JSON. ``version`` is what its path asks for."""
 
     def __init__(self, connection: Connection, head: h11.Request) -> None:
         text = head.target.decode("ascii", "replace")
@@ -49,6 +49,7 @@ class Request:
         self.path = unquote(target.path)
         self.query = {key: values for key, values in parse_qs(target.query, keep_blank_values=True).items()}
         self.headers = {key.decode("ascii").lower(): value.decode("latin-1") for key, value in head.headers}
+        self.version: tuple[int, int] | None = None
         self._connection = connection
 
     def value(self, name: str, default: str = "") -> str:

@@ -15,18 +15,23 @@ import time
 from typing import Any, Final
 
 from stackctl import __version__
+from stackctl.api.container_json import Folders
 from stackctl.api.containers import ContainerRoutes
 from stackctl.api.engine_info import EngineInfoRoutes
 from stackctl.api.events import EventRoutes
+from stackctl.api.execs import ExecRoutes
 from stackctl.api.images import ImageRoutes
 from stackctl.api.networks import NetworkRoutes
 from stackctl.api.routing import Router
 from stackctl.api.server import Server
 from stackctl.api.system import SystemRoutes
 from stackctl.api.volumes import VolumeRoutes
+from stackctl.engines.auto_removal import begin_auto_removal
 from stackctl.engines.console import LocalConsole
+from stackctl.engines.container_making import ContainerMaker
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.events import EventBus
+from stackctl.engines.execs import Execs
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.local_facts import LocalFacts
 from stackctl.engines.local_images import LocalImages
@@ -66,16 +71,19 @@ class Daemon:
         self._engine = engine
         stacks = Stacks(engine, ContentStore(self._paths))
         console = LocalConsole(self._paths, engine, self._supervisor, events)
+        folders = Folders(self._paths.containers, self._paths.volumes)
         routes = [
             *SystemRoutes(self, stacks).routes(),
             *EngineInfoRoutes(LocalFacts(self.status, engine, store, events)).routes(),
-            *ContainerRoutes(console).routes(),
+            *ContainerRoutes(console, ContainerMaker(engine, store), folders).routes(),
+            *ExecRoutes(Execs(console.find, self._supervisor, events)).routes(),
             *ImageRoutes(LocalImages(store, engine), LocalRegistries(store)).routes(),
             *NetworkRoutes(LocalNetworks(engine, self._supervisor)).routes(),
             *VolumeRoutes(LocalVolumes(engine, self._supervisor)).routes(),
             *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),
         ]
         events.begin()
+        begin_auto_removal(console, events)
         self._server = Server(self._paths.api_socket, Router(routes))
         threading.Thread(target=bring_back, args=(stacks, self._supervisor, engine), name="return", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
@@ -128,7 +136,7 @@ class Daemon:
         threads = [
             threading.Thread(target=self._stop_one, args=(container.id,))
             for container in engine.containers()
-            if container.state in ("running", "restarting")
+            if container.state in ("running", "restarting", "paused")
         ]
         for thread in threads:
             thread.start()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
-from stackctl.api.containers import filters_of
+from stackctl.api.query import filters_of
 from stackctl.api.routing import Route
 from stackctl.model.event import Event
 

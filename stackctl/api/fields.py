@@ -57,6 +57,13 @@ class Fields:
             raise self._misfit(name, value, "array of strings")
         return tuple(value)
 
+    def numbers(self, name: str) -> tuple[int, ...]:
+        """Return an array of whole numbers."""
+        found = self._value(name, list, [])
+        if not all(isinstance(number, int) for number in found):
+            raise self._misfit(name, found, "array of numbers")
+        return tuple(found)
+
     def within(self, name: str) -> Fields:
         """Return the fields of an object, none when it is absent."""
         return Fields(self._values.get(name.lower()), self._path(name))

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from stackctl.api.connection import BadRequest, Connection, Request
-from stackctl.api.containers import filters_of
 from stackctl.api.fields import Fields
 from stackctl.api.network_json import inspect_json, list_json
+from stackctl.api.query import filters_of
 from stackctl.api.routing import Answer, Route
 from stackctl.api.selecting import Filters, check_known, has_labels, has_name, is_older, truth
 from stackctl.errors import Conflict

@@ -29,6 +29,18 @@ STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.TransientError, 503),
     (errors.StackctlError, 500),
 )
+# Where Docker's clients expect another status than the error's class has.
+_STATUS_OF_CODE: Final = {
+    "command-not-found": 400,
+    "command-not-executable": 400,
+    "command-wrong-format": 400,
+    "unknown-signal": 400,
+    "invalid-name": 400,
+    "no-command": 400,
+    "bind-source-missing": 400,
+    "user-not-found": 400,
+    "container-not-paused": 500,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Router:
     def dispatch(self, request: Request, connection: Connection) -> None:
         """Answer one request. Errors become answers; raises ClientGone."""
         try:
-            path = _unversioned(request.path)
+            path = _unversioned(request)
             _check_protocol(request, path)
             answer = self._find(request, connection, path)
         except Exception as error:  # the edge where every error becomes a status
@@ -82,8 +94,9 @@ class Router:
         return Answer(404, {"message": "page not found"})
 
 
-def _unversioned(path: str) -> str:
-    """Return the path without ``/v1.NN``. Raises BadRequest for a version that is not spoken here."""
+def _unversioned(request: Request) -> str:
+    """Return the path without ``/v1.NN``, which is noted. Raises BadRequest for a version that is not spoken here."""
+    path = request.path
     found = _VERSION.match(path)
     if found is None:
         return path
@@ -96,6 +109,7 @@ def _unversioned(path: str) -> str:
             f"client version {spoken} is too old. Minimum supported API version is {MINIMUM_VERSION}, "
             "please upgrade your client to a newer version"
         )
+    request.version = asked
     return path[found.end() :]
 
 
@@ -129,6 +143,7 @@ def error_answer(error: Exception) -> Answer:
             raise error
     status = known or 500
     if isinstance(error, errors.StackctlError):
+        status = _STATUS_OF_CODE.get(error.code, status)
         return Answer(status, error_to_json(error))
     value = {"message": str(error) or type(error).__name__}
     return Answer(status, value)

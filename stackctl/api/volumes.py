@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from stackctl import labels
 from stackctl.api.connection import BadRequest, Connection, Request
-from stackctl.api.containers import filters_of
 from stackctl.api.fields import Fields
+from stackctl.api.query import filters_of
 from stackctl.api.routing import Answer, Route
 from stackctl.api.selecting import Filters, check_known, has_labels, has_name, is_older, truth
 from stackctl.errors import Conflict, EngineError, NotFound

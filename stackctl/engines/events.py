@@ -49,17 +49,20 @@ class EventBus:
         """Record what has just been done to an image."""
         self.tell("image", action, name if action == "pull" else image_id, (("name", name),))
 
-    def subscribe(self, *, since_ns: int | None = None) -> Subscription:
-        """Return what happens from now on, after what is remembered from ``since_ns`` on. It must be closed."""
+    def subscribe(self, *, since_ns: int | None = None, is_internal: bool = False) -> Subscription:
+        """Return what happens from now on, after what is remembered from ``since_ns`` on. It must be closed.
+
+        One that ``is_internal`` is the daemon's own and does not count.
+        """
         with self._lock:
             past = [] if since_ns is None else [event for event in self._kept if event.time_ns >= since_ns]
-            made = Subscription(self, sorted(past, key=lambda event: event.time_ns))
+            made = Subscription(self, sorted(past, key=lambda event: event.time_ns), is_internal=is_internal)
             self._subscriptions.append(made)
             return made
 
     def count(self) -> int:
-        """Return how many listen."""
-        return len(self._subscriptions)
+        """Return how many clients listen."""
+        return sum(not subscription.is_internal for subscription in self._subscriptions)
 
     def leave(self, subscription: Subscription) -> None:
         """Hand it no more events."""
@@ -90,8 +93,9 @@ class EventBus:
 class Subscription:
     """The events one listener gets. One thread reads."""
 
-    def __init__(self, bus: EventBus, past: list[Event]) -> None:
+    def __init__(self, bus: EventBus, past: list[Event], *, is_internal: bool) -> None:
         self._bus = bus
+        self.is_internal = is_internal
         self._waiting = deque(past)
         self._wake_fd = os.eventfd(len(past), os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._is_closed = False

@@ -298,6 +298,8 @@ def state_of(facts: Message) -> ContainerState:
     """
     if facts["phase"] == "starting" and facts["started_ns"]:
         return "restarting"
+    if facts["phase"] == "running" and facts.get("is_paused"):
+        return "paused"
     return _STATES[facts["phase"]]
 
 
@@ -311,7 +313,7 @@ def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Messa
         key=container_key(marks),
         spec=spec,
         fingerprint=marks.get(labels.CONFIG_HASH, ""),
-        health=facts["health"] if state == "running" else "none",
+        health=facts["health"] if state in ("running", "paused") else "none",
         exit_code=facts["exit_code"] if state in ("exited", "restarting") else None,
         is_oneoff=is_oneoff(marks),
         image_ref=spec.image_ref,
@@ -332,6 +334,7 @@ def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Messa
         oom_killed=facts["oom_killed"],
         health_failures=facts["health_failures"],
         probes=tuple(ProbeResult(**result) for result in facts["health_log"]),
+        network_ids=tuple((name, networks[name]["id"]) for name in network_names(spec) if name in networks),
     )
 
 

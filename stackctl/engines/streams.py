@@ -85,11 +85,13 @@ class ProcessStreams:
 class LogStreams:
     """A container's own streams: its output as the log holds it, its input as the supervisor handed it out.
 
+    With ``is_next_run`` the container does not run now, and what its next run writes is meant.
     Threads as with ProcessStreams. ``on_close`` is called once, by ``close``.
     """
 
-    def __init__(self, folder: str, *, is_terminal: bool, from_start: bool) -> None:
+    def __init__(self, folder: str, *, is_terminal: bool, from_start: bool, is_next_run: bool = False) -> None:
         self._reader = LogReader(folder)
+        self._beyond = self._reader.end_mark() if is_next_run else None
         self._stop = _Stop()
         self._input = _Input(-1, self._stop)
         self._has_input = threading.Event()
@@ -101,7 +103,7 @@ class LogStreams:
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes) until the container can write no more, or ``stop``."""
-        for chunk in self._reader.follow(self._stop.fd):
+        for chunk in self._reader.follow(self._stop.fd, beyond=self._beyond):
             yield chunk.stream, chunk.data
 
     def give_input(self, fd: int) -> None:

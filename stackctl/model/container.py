@@ -199,6 +199,9 @@ class ContainerSpec:
     user wrote. ``argv`` is entrypoint plus command. ``env`` holds ``KEY=value``. ``user`` is
     ``name|uid[:name|gid]``, looked up in the image. ``cap_add`` and ``cap_drop`` are written without
     ``CAP_``; ``ALL`` is allowed. ``extra_hosts`` holds (name, address or ``host-gateway``).
+    ``entrypoint_length`` says how many words of ``argv`` are the entrypoint; ``exposed_ports`` holds ``80/tcp``:
+    both are only told. With ``stdin_once`` the end of the first client's input is the end of the container's;
+    with ``auto_remove`` the engine removes the container once it has ended.
     ``origin`` maps field names to the YAML that decided them; it is no part of equality.
     """
 
@@ -235,6 +238,10 @@ class ContainerSpec:
     init: bool = False
     tty: bool = False
     stdin_open: bool = False
+    stdin_once: bool = False
+    auto_remove: bool = False
+    entrypoint_length: int = 0
+    exposed_ports: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     pid_mode: Literal["", "host"] = ""
     ipc_mode: Literal["", "host"] = ""

@@ -42,7 +42,8 @@ class ObservedContainer:
     ``key`` is None when its labels claim no service of a stack (a one-off, or not ours to manage).
     ``spec`` is None when the engine cannot tell it in full; then only ``fingerprint`` (of the spec it was
     made from, "" if unknown) says whether it is up to date. ``exit_code`` is None unless exited.
-    Times are nanoseconds since the epoch, 0 for never.
+    Times are nanoseconds since the epoch, 0 for never. ``network_ids`` has the name and id of each network
+    it is on, running or not.
     """
 
     id: str
@@ -69,6 +70,7 @@ class ObservedContainer:
     oom_killed: bool = False
     health_failures: int = 0
     probes: tuple[ProbeResult, ...] = field(default=(), compare=False)
+    network_ids: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def label(self, key: str) -> str:
         """Return the label's value, "" when it is not there."""

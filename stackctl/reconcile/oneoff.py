@@ -53,6 +53,7 @@ def oneoff_spec(spec: ContainerSpec, project: str, service: str, overrides: RunO
         working_dir=overrides.working_dir or spec.working_dir,
         tty=overrides.tty,
         stdin_open=overrides.stdin_open,
+        stdin_once=overrides.stdin_open,
         ports=(*ports, *overrides.ports),
         mounts=(*(mount for mount in spec.mounts if mount.target not in targets), *overrides.mounts),
         networking=_networking(spec, overrides.use_aliases),

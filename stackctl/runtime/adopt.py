@@ -161,6 +161,7 @@ def _settle(world: World, container: Container, is_same_boot: bool) -> None:
         # Who starts it, and in which order, is the daemon's to say.
         facts.is_to_return = not is_same_boot and exits.is_due(container)
     facts.pid = facts.identity = 0
+    facts.is_paused = False
     facts.ports = []
     if facts.health == "healthy":
         facts.health = "unhealthy"

@@ -72,6 +72,9 @@ class _Prober:
 
         if not self._is_current():
             return
+        if self._container.facts.is_paused:  # a probe would stand still as well
+            self._container.probe_timer = self._world.loop.call_later(self._check.interval_s, self.probe)
+            return
         self._started_ns, self._timed_out = time.time_ns(), False
         read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)

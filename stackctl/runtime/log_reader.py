@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from stackctl.runtime.log_files import ENDED, RECORD, Chunk, numbers
 
@@ -15,6 +16,7 @@ _IN_MODIFY: Final = 0x2
 _IN_CREATE: Final = 0x100
 _IN_DELETE_SELF: Final = 0x400
 _READ_BYTES: Final = 1 << 20
+Mark: TypeAlias = tuple[int, int]
 
 
 class LogReader:
@@ -39,12 +41,23 @@ class LogReader:
                 return
             self._open(available[1])
 
-    def follow(self, give_up_fd: int = -1) -> Iterator[Chunk]:
-        """Yield chunks until the container can write no more, or ``give_up_fd`` becomes readable."""
+    def end_mark(self) -> Mark | None:
+        """Return what tells this end of the container from a later one; None while it may write."""
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(f"{self._folder}/{ENDED}")
+            return status.st_ino, status.st_mtime_ns
+        return None
+
+    def follow(self, give_up_fd: int = -1, *, beyond: Mark | None = None) -> Iterator[Chunk]:
+        """Yield chunks until the container can write no more, or ``give_up_fd`` becomes readable.
+
+        An end that is ``beyond`` is past: what is waited for is the next.
+        """
         watch = _Watch(self._folder)
         try:
             while True:
-                has_ended = os.path.exists(f"{self._folder}/{ENDED}") or not os.path.isdir(self._folder)
+                mark = self.end_mark()
+                has_ended = (mark is not None and mark != beyond) or not os.path.isdir(self._folder)
                 yield from self.read()
                 if has_ended or not watch.wait(give_up_fd):
                     return

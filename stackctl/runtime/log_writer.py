@@ -66,8 +66,7 @@ class LogWriter:
 
     def mark_ended(self) -> None:
         """Tell readers that follow that no more will come."""
-        with contextlib.suppress(OSError):
-            os.close(os.open(f"{self._folder}/{ENDED}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        mark_ended(self._folder)
 
     def close(self) -> None:
         """Close the files; descriptors still being drained are let go of."""
@@ -157,3 +156,13 @@ class LogWriter:
         self._streams.pop(fd, None)
         self._on_close.pop(fd)()
         os.close(fd)
+
+
+def mark_ended(folder: str) -> None:
+    """Tell readers that follow that no more will come; the mark is another than any before."""
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, 0o700, exist_ok=True)
+        # Order: removed first, as a file that is opened again keeps its inode and its time.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{ENDED}")
+        os.close(os.open(f"{folder}/{ENDED}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -53,6 +53,7 @@ class Facts:
     oom_killed: bool = False
     is_wanted: bool = False
     was_stopped: bool = False
+    is_paused: bool = False
     is_to_return: bool = False
     restart_count: int = 0
     back_off: int = 0

@@ -15,7 +15,7 @@ from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.network_store import describe
 from stackctl.runtime.record import Container
-from stackctl.runtime.verbs import create, enter, exits, networking, remove, rename, start, stop
+from stackctl.runtime.verbs import create, enter, exits, networking, pause, remove, rename, start, stop
 from stackctl.runtime.waiting import Wait
 from stackctl.runtime.world import World
 from stackctl.wire import codec
@@ -44,6 +44,7 @@ def facts_of(container: Container) -> Message:
         "revision": container.revision,
         "phase": container.phase,
         "pid": facts.pid,
+        "is_paused": facts.is_paused,
         "is_to_return": facts.is_to_return,
         "exit_code": facts.exit_code,
         "error": facts.error,
@@ -126,6 +127,16 @@ def _kill(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -
     reply.ok()
 
 
+def _pause(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    pause.pause(world, world.find(message["name"]))
+    reply.ok()
+
+
+def _unpause(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    pause.unpause(world, world.find(message["name"]))
+    reply.ok()
+
+
 def _remove(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     container = world.find(message["name"])
 
@@ -164,7 +175,7 @@ def _update(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 
 def _wait(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    """Answer with the exit code once the container has ended (or is gone)."""
+    """Answer with the exit code once the container has ended (or is gone), or for ``next-start`` runs anew."""
     container = world.find(message["name"])
     condition = message.get("condition", "not-running")
 
@@ -175,11 +186,16 @@ def _wait(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -
         answer()
         return
 
+    # The next exit is one that is not told yet: a container that is only renamed meanwhile has not ended.
+    last_end, last_start = container.facts.finished_ns, container.facts.started_ns
+
     def look(changed: Container) -> None:
         if changed is not container:
             return
-        ended = container.phase == "removing" if condition == "removed" else not _is_alive(container)
-        if ended:
+        is_over = not _is_alive(container) and container.facts.finished_ns != last_end
+        if condition == "next-start":
+            is_over = is_over or (container.phase == "running" and container.facts.started_ns != last_start)
+        if container.phase == "removing" or (condition != "removed" and is_over):
             world.listeners.remove(look)
             answer()
 
@@ -324,6 +340,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "start": _start,
     "stop": _stop,
     "kill": _kill,
+    "pause": _pause,
+    "unpause": _unpause,
     "remove": _remove,
     "rename": _rename,
     "update": _update,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Docker:
     program: str
     environment: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The address of the engine's API."""
         return str(self.engine.status()["api"])

@@ -20,6 +20,8 @@ _MOUNTINFO: Final = "/proc/self/mountinfo"
 _WANTED_V1: Final = ("cpu", "memory", "pids", "devices")
 _REMOVE_TRIES: Final = 40
 _REMOVE_PAUSE_S: Final = 0.005
+_FREEZE_TRIES: Final = 500
+_FREEZE_PAUSE_S: Final = 0.002
 
 
 class Joins(NamedTuple):
@@ -59,6 +61,8 @@ class CgroupDriver(Protocol):
     def join_fds(self, group: str) -> Joins: ...
     def binds(self, group: str) -> tuple[tuple[bytes, bytes], ...]: ...
     def kill_all(self, engine_id: str, container_id: str) -> None: ...
+    def freeze(self, engine_id: str, container_id: str) -> None: ...
+    def thaw(self, engine_id: str, container_id: str) -> None: ...
     def oom_kills(self, engine_id: str, container_id: str) -> int: ...
     def remove(self, engine_id: str, container_id: str) -> None: ...
     def sweep(self, engine_id: str, *, keep: set[str]) -> None: ...
@@ -163,6 +167,15 @@ def _folders(folder: str) -> list[str]:
     with contextlib.suppress(OSError):
         return [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
     return []
+
+
+def await_text(path: str, text: str) -> bool:
+    """Wait, for a moment, until the control file holds ``text``; say whether it does."""
+    for _ in range(_FREEZE_TRIES):
+        if text in read(path):
+            return True
+        time.sleep(_FREEZE_PAUSE_S)
+    return False
 
 
 def groups_below(folder: str) -> list[str]:

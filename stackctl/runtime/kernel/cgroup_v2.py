@@ -14,6 +14,7 @@ from stackctl.model.container import Device, Limits
 from stackctl.runtime.kernel import device_bpf
 from stackctl.runtime.kernel.cgroup import (
     Joins,
+    await_text,
     group_path,
     groups_below,
     pids,
@@ -108,6 +109,22 @@ class V2Driver:
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+    def freeze(self, engine_id: str, container_id: str) -> None:
+        """Stop every process of the group. Raises EngineError; then none is. Source: cgroup-v2.rst, cgroup.freeze."""
+        folder = self._folder(group_path(engine_id, container_id))
+        try:
+            write(f"{folder}/cgroup.freeze", "1")
+        except OSError as error:
+            raise EngineError(f"cannot freeze: {error.strerror}", code="freeze") from error
+        if not await_text(f"{folder}/cgroup.events", "frozen 1"):
+            self.thaw(engine_id, container_id)
+            raise EngineError("cannot freeze: a process cannot be stopped now", code="freeze")
+
+    def thaw(self, engine_id: str, container_id: str) -> None:
+        """Let the group's processes go on; harmless when they do."""
+        with contextlib.suppress(OSError):
+            write(f"{self._folder(group_path(engine_id, container_id))}/cgroup.freeze", "0")
 
     def oom_kills(self, engine_id: str, container_id: str) -> int:
         """Return how many processes were killed for want of memory."""

@@ -61,6 +61,7 @@ def ended(world: World, container: Container, code: int) -> None:
     health.end(container)
     _close_process(world, container)
     facts.pid = facts.identity = 0
+    facts.is_paused = False
     if container.failed_start is not None:
         container.failed_start()
         return

@@ -18,7 +18,7 @@ from stackctl.runtime.init_plan import container_env, hostname_of, init_plan, pr
 from stackctl.runtime.kernel import libc
 from stackctl.runtime.kernel.process import clone, start_ticks
 from stackctl.runtime.log_files import STDERR, STDOUT
-from stackctl.runtime.log_writer import PIPE_BYTES
+from stackctl.runtime.log_writer import PIPE_BYTES, mark_ended
 from stackctl.runtime.record import Container
 from stackctl.runtime.verbs import exits
 from stackctl.runtime.world import World
@@ -110,6 +110,8 @@ def _give_up(world: World, container: Container, problem: Exception) -> None:
     container.facts.exit_code = _EXIT_CODES.get(getattr(problem, "code", ""), _CANNOT_START)
     container.facts.finished_ns = time.time_ns()
     exits.release(world, container)
+    # Whoever follows the log for this start must not wait for another: the mark is a new one.
+    mark_ended(f"{world.folder(container)}/log")
     container.facts.is_wanted = False
     world.set_phase(container, "exited" if container.facts.started_ns else "created")
 

@@ -8,6 +8,7 @@ from stackctl.errors import Conflict, ContainerError
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel.process import send_signal, signal_number
 from stackctl.runtime.record import Container
+from stackctl.runtime.verbs.pause import thaw
 from stackctl.runtime.verbs.retire import retire
 from stackctl.runtime.world import World
 
@@ -39,6 +40,7 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
     fault_point("stop: intent written")
     container.is_being_stopped = True
     call_when_exited(world, container, lambda: done(None))
+    thaw(world, container)
     if container.stop_timer is not None:
         container.stop_timer.cancel()
     retire(world, container, grace_s, lambda: _send_stop_signal(world, container, grace_s))
@@ -82,6 +84,8 @@ def kill(world: World, container: Container, signal_name: str) -> None:
         world.save(container)
     send_signal(container.pidfd, number)
     world.events.tell_container(container, "kill", signal=str(number))
+    if number == _KILL:
+        thaw(world, container)
 
 
 def call_when_exited(world: World, container: Container, done: Callable[[], None]) -> None:

@@ -1,0 +1,187 @@
+"""Docker's HostConfig in our terms: limits, rights, restart policy, logs. Pure. Source: Docker Engine API 1.51."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal
+
+from stackctl.api.connection import BadRequest
+from stackctl.api.fields import Fields
+from stackctl.model.container import Device, Dns, Limits, LogPolicy, RestartPolicy, Ulimit
+
+_DEFAULT_SHM: Final = 64 * 1024 * 1024
+_LEAST_MEMORY: Final = 6 * 1024 * 1024
+_PERIOD_US: Final = 100_000
+_SIZE: Final = re.compile(r"(\d+)([bkmg]?)b?")
+_UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_RUNTIMES: Final = ("", "runc", "io.containerd.runc.v2")
+_LOG_DRIVERS: Final = ("", "json-file", "local", "journald")
+_RESTARTS: Final = ("", "no", "always", "on-failure", "unless-stopped")
+# What nothing here would act on: refused, so that nobody relies on it in vain.
+_UNSUPPORTED: Final = tuple(
+    """Links VolumesFrom CgroupParent Cgroup UTSMode BlkioWeight BlkioWeightDevice BlkioDeviceReadBps
+    BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps CpuRealtimePeriod CpuRealtimeRuntime CpusetMems
+    DeviceCgroupRules DeviceRequests OomKillDisable StorageOpt KernelMemory KernelMemoryTCP Annotations
+    VolumeDriver MaskedPaths ReadonlyPaths CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth""".split()
+)
+
+
+def refuse_unsupported(host: Fields) -> None:
+    """Raise BadRequest, naming them, when the request asks for what this engine does not do."""
+    asked = host.given(_UNSUPPORTED)
+    if host.text("VolumeDriver") == "local":
+        asked.remove("VolumeDriver")
+    asked += [f"MemorySwappiness={value}" for value in _swappiness(host)]
+    for name, allowed in (
+        ("CgroupnsMode", ("", "private")),
+        ("UsernsMode", ("", "host")),
+        ("Isolation", ("", "default")),
+        ("PidMode", ("", "private", "host")),
+        ("IpcMode", ("", "private", "shareable", "host")),
+        ("Runtime", _RUNTIMES),
+    ):
+        if host.text(name) not in allowed:
+            asked.append(f"{name}={host.text(name)}")
+    if asked:
+        raise BadRequest(f"not supported by this engine: HostConfig.{', HostConfig.'.join(asked)}")
+
+
+def _swappiness(host: Fields) -> list[int]:
+    value = host.optional_number("MemorySwappiness")
+    return [] if value in (None, -1) else [value or 0]
+
+
+def host_fields(host: Fields) -> dict[str, Any]:
+    """Return fields of a ContainerSpec. Raises BadRequest."""
+    restart = restart_of(host.within("RestartPolicy"))
+    is_removed = host.flag("AutoRemove")
+    if is_removed and restart.kind != "no":
+        raise BadRequest("can't create 'AutoRemove' container with restart policy")
+    no_new_privileges, seccomp = _security(host.texts("SecurityOpt"))
+    return {
+        "auto_remove": is_removed,
+        "restart": restart,
+        "limits": limits_of(host, Limits()),
+        "ulimits": _ulimits(host),
+        "sysctls": tuple(sorted(host.pairs("Sysctls").items())),
+        "shm_size_bytes": host.number("ShmSize") or _DEFAULT_SHM,
+        "cap_add": tuple(_capability(name) for name in host.texts("CapAdd")),
+        "cap_drop": tuple(_capability(name) for name in host.texts("CapDrop")),
+        "privileged": host.flag("Privileged"),
+        "no_new_privileges": no_new_privileges,
+        "seccomp": seccomp,
+        "read_only": host.flag("ReadonlyRootfs"),
+        "init": host.flag("Init"),
+        "group_add": host.texts("GroupAdd"),
+        "devices": _devices(host),
+        "pid_mode": "host" if host.text("PidMode") == "host" else "",
+        "ipc_mode": "host" if host.text("IpcMode") == "host" else "",
+        "oom_score_adj": host.number("OomScoreAdj"),
+        "log": _log(host.within("LogConfig")),
+        "dns": Dns(servers=host.texts("Dns"), search=host.texts("DnsSearch"), options=host.texts("DnsOptions")),
+        "extra_hosts": tuple(_extra_host(text) for text in host.texts("ExtraHosts")),
+    }
+
+
+def restart_of(given: Fields) -> RestartPolicy:
+    """Return a restart policy. Raises BadRequest."""
+    kind, count = given.text("Name"), given.number("MaximumRetryCount")
+    if kind not in _RESTARTS:
+        raise BadRequest(f"invalid restart policy: unknown policy '{kind}'")
+    if count and kind != "on-failure":
+        raise BadRequest("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if count < 0:
+        raise BadRequest("invalid restart policy: maximum retry count cannot be negative")
+    return RestartPolicy(kind=kind or "no", max_attempts=count)  # type: ignore[arg-type]  # one of _RESTARTS
+
+
+def limits_of(given: Fields, before: Limits) -> Limits:
+    """Return ``before`` with the limits that are given. Raises BadRequest."""
+    memory = given.number("Memory") or before.memory_bytes
+    if 0 < given.number("Memory") < _LEAST_MEMORY:
+        raise BadRequest("Minimum memory limit allowed is 6MB")
+    swap = given.number("MemorySwap") or before.memory_swap_bytes
+    if 0 < swap < memory:
+        raise BadRequest("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if swap > 0 and not memory:
+        raise BadRequest("You should always set the Memory limit when using Memoryswap limit, see usage")
+    pids = given.optional_number("PidsLimit")
+    return Limits(
+        nano_cpus=_nano_cpus(given) or before.nano_cpus,
+        cpu_shares=given.number("CpuShares") or before.cpu_shares,
+        cpuset=given.text("CpusetCpus") or before.cpuset,
+        memory_bytes=memory,
+        memory_reservation_bytes=given.number("MemoryReservation") or before.memory_reservation_bytes,
+        # As Docker has it: with a memory limit and no other word, as much swap again.
+        memory_swap_bytes=swap or 2 * memory,
+        pids=before.pids if pids is None else max(pids, 0),
+    )
+
+
+def _nano_cpus(given: Fields) -> int:
+    nano, quota, period = given.number("NanoCpus"), given.number("CpuQuota"), given.number("CpuPeriod")
+    if nano < 0 or (nano and (quota or period)):
+        raise BadRequest("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set")
+    return nano or max(quota, 0) * 1_000_000_000 // (period or _PERIOD_US)
+
+
+def _ulimits(host: Fields) -> tuple[Ulimit, ...]:
+    return tuple(
+        Ulimit(name=entry.text("Name").lower(), soft=entry.number("Soft"), hard=entry.number("Hard"))
+        for entry in host.objects("Ulimits")
+    )
+
+
+def _capability(name: str) -> str:
+    return name.upper().removeprefix("CAP_")
+
+
+def _devices(host: Fields) -> tuple[Device, ...]:
+    return tuple(
+        Device(
+            source=entry.text("PathOnHost"),
+            target=entry.text("PathInContainer") or entry.text("PathOnHost"),
+            permissions=entry.text("CgroupPermissions") or "rwm",
+        )
+        for entry in host.objects("Devices")
+    )
+
+
+def _security(options: tuple[str, ...]) -> tuple[bool, Literal["default", "unconfined"]]:
+    no_new_privileges = False
+    seccomp: Literal["default", "unconfined"] = "default"
+    for option in options:
+        name, _, value = option.replace(":", "=", 1).partition("=")
+        if name == "no-new-privileges" and value in ("", "true", "false"):
+            no_new_privileges = value != "false"
+        elif (name, value) == ("seccomp", "unconfined"):
+            seccomp = "unconfined"
+        elif (name, value) not in (("apparmor", "unconfined"), ("label", "disable"), ("seccomp", "builtin")):
+            raise BadRequest(f"not supported by this engine: the security option {option}")
+    return no_new_privileges, seccomp
+
+
+def _log(given: Fields) -> LogPolicy:
+    if given.text("Type") not in _LOG_DRIVERS:
+        raise BadRequest(f"not supported by this engine: the log driver {given.text('Type')}")
+    options = given.pairs("Config")
+    policy = LogPolicy()
+    count = options.get("max-file", "")
+    return LogPolicy(
+        max_bytes=_bytes(options["max-size"]) if "max-size" in options else policy.max_bytes,
+        max_files=max(int(count), 1) if count.isdecimal() else policy.max_files,
+    )
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text.lower())
+    if found is None or not int(found[1]):
+        raise BadRequest(f"invalid size: {text!r}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _extra_host(text: str) -> tuple[str, str]:
+    name, separator, address = text.partition("=" if "=" in text else ":")
+    if not separator or not name or not address:
+        raise BadRequest(f"bad format for add-host: {text!r}")
+    return name, address.strip("[]")
