@@ -15,7 +15,8 @@
       ApplyError          a plan was performed only in part; carries the failed steps
 
 Every class has a stable kebab-case ``code`` and an exit status. ``hint`` says what to do about it;
-``diagnostics`` points at the YAML that asked for what failed, where that is known.
+``diagnostics`` points at the YAML that asked for what failed, where that is known; ``field`` names it for who knows
+where it is written, as ``ContainerSpec.origin`` does (``mounts./data``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class StackctlError(Exception):
 
     code = "error"
     exit_status = 1
+    field = ""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class StackctlError(Exception):
         code: str | None = None,
         hint: str = "",
         diagnostics: Sequence[Diagnostic] = (),
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -47,6 +50,8 @@ class StackctlError(Exception):
         self.diagnostics = tuple(diagnostics)
         if code is not None:
             self.code = code
+        if field is not None:
+            self.field = field
 
 
 class UsageError(StackctlError):

@@ -142,6 +142,9 @@ def error_answer(error: Exception) -> Answer:
         if isinstance(error, ClientGone):
             raise error
     status = known or 500
+    if isinstance(error, OSError) and error.strerror:
+        subject = f": {error.filename}" if error.filename else ""
+        error = errors.EngineError(f"{error.strerror}{subject}", code="system")
     if isinstance(error, errors.StackctlError):
         status = _STATUS_OF_CODE.get(error.code, status)
         return Answer(status, error_to_json(error))

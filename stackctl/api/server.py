@@ -13,6 +13,7 @@ from typing import Final
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection
 from stackctl.api.routing import Router, _send, error_answer
+from stackctl.errors import EngineError
 
 _MOST_CONNECTIONS: Final = 512
 _STACK_BYTES: Final = 512 * 1024
@@ -50,13 +51,27 @@ class Server:
                 accepted.close()
                 continue
             self._slots.acquire()
-            threading.Thread(target=self._serve, args=(accepted,), name="api", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(accepted,), name="api", daemon=True).start()
+            except RuntimeError:
+                self._refuse(accepted)
 
     def shutdown(self) -> None:
         """Stop accepting; connections under way go on."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+    def _refuse(self, accepted: socket.socket) -> None:
+        """Answer, in the only thread there is, that no other can be made."""
+        connection = Connection(accepted)
+        with contextlib.suppress(OSError, ClientGone):
+            _send(
+                connection,
+                error_answer(EngineError("the engine cannot make a thread: no process is left", code="system")),
+            )
+        connection.close()
+        self._slots.release()
 
     def _serve(self, accepted: socket.socket) -> None:
         connection = Connection(accepted)

@@ -82,11 +82,7 @@ def ensure_engine(environment: Mapping[str, str]) -> str:
         paths = open_engine(root_of(environment))
         paths.make()
     except OSError as error:
-        raise EngineError(
-            f"the state root {root_of(environment)} cannot be used: {error.strerror}: {error.filename}",
-            code="state-root",
-            hint="set STACKCTL_ROOT to a folder on a writable local file system",
-        ) from error
+        raise _unusable(root_of(environment), error) from error
     with locked(paths.start_lock):
         # Order: look again under the lock; whoever held it before us may have started the engine.
         if not _answers(paths):
@@ -148,10 +144,23 @@ def _answers(paths: EnginePaths) -> bool:
     return True
 
 
+def _unusable(root: str, error: OSError) -> EngineError:
+    return EngineError(
+        f"the state root {root} cannot be used: {error.strerror}: {error.filename}",
+        code="state-root",
+        hint="set STACKCTL_ROOT to a folder on a writable local file system",
+    )
+
+
 @contextlib.contextmanager
 def locked(path: str) -> Any:
-    """Hold the lock at ``path``; one process at a time."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the lock at ``path``, in the state root; one process at a time. Raises EngineError, PermissionError."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise _unusable(os.path.dirname(path), error) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
@@ -315,10 +324,20 @@ def _detach(paths: EnginePaths) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     _leave_cgroups()
+    _raise_descriptor_limit()
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, 0)
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("-500")
+
+
+def _raise_descriptor_limit() -> None:
+    """Take all the descriptors we may have: a container needs some six, and a shell gives 1024."""
+    import resource  # only to start an engine
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _leave_cgroups() -> None:

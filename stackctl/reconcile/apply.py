@@ -128,7 +128,12 @@ class _Run:
         self._active += 1
         if len(self._workers) < self._active:
             worker = threading.Thread(target=self._work, name="apply", daemon=True)
-            worker.start()
+            try:
+                worker.start()
+            except RuntimeError as error:
+                problem = EngineError(f"no thread can be made for this step: {error}", code="system")
+                self._ended.put(Outcome(step, "failed", error=problem))
+                return
             self._workers.append(worker)
         self._todo.put(step)
 

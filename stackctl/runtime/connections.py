@@ -36,11 +36,7 @@ class Reply:
 
     def fail(self, error: Exception) -> None:
         """Answer with an error."""
-        code = error.code if isinstance(error, StackctlError) else "internal"
-        hint = error.hint if isinstance(error, StackctlError) else ""
-        kind = kind_of(error) if isinstance(error, StackctlError) else type(error).__name__
-        shape = {"kind": kind, "code": code, "message": str(error), "hint": hint}
-        self._answer({"id": self._number, "error": shape}, ())
+        self._answer({"id": self._number, "error": _shape(error)}, ())
 
     def event(self, result: Message, fds: tuple[int, ...] = ()) -> None:
         """Tell something before the answer."""
@@ -62,6 +58,21 @@ class Reply:
         self._is_answered, self._abandoned = True, None
         self._connection.forget(self._number)
         self._connection.send(message, fds)
+
+
+def _shape(error: Exception) -> Message:
+    if isinstance(error, OSError) and error.strerror:
+        subject = f": {error.filename}" if error.filename else ""
+        error = EngineError(f"{error.strerror}{subject}", code="system")
+    if not isinstance(error, StackctlError):
+        return {"kind": type(error).__name__, "code": "internal", "message": str(error), "hint": ""}
+    return {
+        "kind": kind_of(error),
+        "code": error.code,
+        "message": str(error),
+        "hint": error.hint,
+        "field": error.field,
+    }
 
 
 class _Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from stackctl.errors import EngineError
@@ -76,19 +77,19 @@ class _Prober:
             self._container.probe_timer = self._world.loop.call_later(self._check.interval_s, self.probe)
             return
         self._started_ns, self._timed_out = time.time_ns(), False
-        read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        os.set_blocking(write_end, True)
-        self._output_fd, self._output = read_end, b""
-        self._world.loop.register(read_end, self._drain)
-        request = EnterRequest(argv=_argv(self._check), descriptors=(null, write_end, write_end))
-        try:
-            enter(self._world, self._container, request, self._on_start, self._on_exit)
-        except (OSError, EngineError) as error:  # it has just ended, or there is no room for a process more
-            self._finish(_TIMED_OUT, f"the probe cannot be started: {error}")
-        finally:
-            os.close(null)
-            os.close(write_end)
+        self._output_fd, self._output = -1, b""
+        with ExitStack() as used:
+            try:
+                null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+                used.callback(os.close, null)
+                self._output_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                used.callback(os.close, write_end)
+                os.set_blocking(write_end, True)
+                self._world.loop.register(self._output_fd, self._drain)
+                request = EnterRequest(argv=_argv(self._check), descriptors=(null, write_end, write_end))
+                enter(self._world, self._container, request, self._on_start, self._on_exit)
+            except (OSError, EngineError) as error:  # it has just ended, or there is no room for a process more
+                self._finish(_TIMED_OUT, f"the probe cannot be started: {error}")
 
     def _is_current(self) -> bool:
         return self._container.is_running and self._container.facts.identity == self._run
@@ -122,8 +123,9 @@ class _Prober:
             self._world.loop.unregister(self._output_fd)
 
     def _finish(self, code: int, output: str) -> None:
-        self._world.loop.unregister(self._output_fd)
-        os.close(self._output_fd)
+        if self._output_fd >= 0:
+            self._world.loop.unregister(self._output_fd)
+            os.close(self._output_fd)
         if self._container.probe_timer is not None:
             self._container.probe_timer.cancel()
             self._container.probe_timer = None

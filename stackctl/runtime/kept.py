@@ -29,13 +29,18 @@ class KeptDescriptors:
         self._queued = 0
 
     def recover(self) -> dict[str, int]:
-        """Take over what an earlier supervisor kept; return name -> descriptor, now ours and kept again."""
+        """Take over what an earlier supervisor kept; return name -> descriptor, now ours and kept again.
+
+        Raises OSError, with all of it still kept, when there are too few descriptors.
+        """
         found: dict[str, int] = {}
         # Order: each goes back into the queue before the next is taken out, so that dying here loses nothing;
         # the mark says where the ones begin that we put in.
         mark = os.urandom(8)
         self._sending.send(mark)
         while True:
+            # With no descriptor free the kernel would take the message out and throw away what it holds.
+            os.close(os.dup(self._receiving.fileno()))
             text, fds, _, _ = socket.recv_fds(self._receiving, 4096, 1)
             if text == mark:
                 return found

@@ -134,22 +134,37 @@ class LogWriter:
             return -1
 
     def _rotate(self) -> None:
-        os.close(self._log)
-        os.close(self._index)
-        self._number += 1
+        full, oldest = self._number, self._number + 2 - self._policy.max_files
         for old in numbers(self._folder):
-            if old <= self._number - self._policy.max_files:
-                for suffix in ("log", "idx"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(f"{self._folder}/{old}.{suffix}")
-        self._open_files()
+            if old < oldest and old != full:
+                self._delete(old)
+        files = self._log, self._index
+        self._number += 1
+        try:
+            self._open_files()
+        except OSError:  # no room, or no descriptor left: the file grows on, and the next piece tries again
+            self._number = full
+            return
+        for fd in files:
+            os.close(fd)
+        if full < oldest:
+            self._delete(full)
+
+    def _delete(self, number: int) -> None:
+        for suffix in ("log", "idx"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._folder}/{number}.{suffix}")
 
     def _open_files(self) -> None:
         # Not O_APPEND: splice refuses such files.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._log = os.open(f"{self._folder}/{self._number}.log", flags, 0o600)
-        self._index = os.open(f"{self._folder}/{self._number}.idx", flags | os.O_APPEND, 0o600)
-        self._offset = os.fstat(self._log).st_size
+        log = os.open(f"{self._folder}/{self._number}.log", flags, 0o600)
+        try:
+            self._index = os.open(f"{self._folder}/{self._number}.idx", flags | os.O_APPEND, 0o600)
+        except OSError:
+            os.close(log)
+            raise
+        self._log, self._offset = log, os.fstat(log).st_size
 
     def _close(self, fd: int) -> None:
         self._loop.unregister(fd)

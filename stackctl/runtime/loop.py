@@ -40,8 +40,8 @@ class Loop:
 
     def register(self, fd: int, callback: Callback, events: int = READABLE) -> None:
         """Call ``callback`` whenever ``fd`` is ready (level-triggered)."""
-        self._callbacks[fd] = callback
         self._epoll.register(fd, events)
+        self._callbacks[fd] = callback
 
     def modify(self, fd: int, events: int) -> None:
         """Change what ``fd`` is watched for."""

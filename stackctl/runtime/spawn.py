@@ -33,7 +33,12 @@ class Report:
     def open(cls) -> Report:
         """Make both. Raises OSError."""
         error_read, error_write = os.pipe2(os.O_CLOEXEC)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError:
+            os.close(error_read)
+            os.close(error_write)
+            raise
         return cls(error_read, error_write, ours, theirs)
 
     @classmethod

@@ -189,4 +189,5 @@ def restore_error(shape: Message) -> StackctlError:
     kind = getattr(errors, shape.get("kind", ""), EngineError)
     if not (isinstance(kind, type) and issubclass(kind, StackctlError)):
         kind = EngineError
-    return kind(shape.get("message", "failed"), code=shape.get("code"), hint=shape.get("hint", ""))
+    hint, field = shape.get("hint", ""), shape.get("field", "")
+    return kind(shape.get("message", "failed"), code=shape.get("code"), hint=hint, field=field)

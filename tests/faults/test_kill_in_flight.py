@@ -9,6 +9,7 @@ import pytest
 from stackctl.client.engine_client import EngineClient
 from stackctl.engines.start import ensure_engine
 from tests.support.engine import Engine, end, kill_at_once, wait_until
+from tests.support.leaks import wait_for_no_leftovers
 
 pytestmark = pytest.mark.changes_shared_engine
 
@@ -94,3 +95,34 @@ def test_an_up_of_fifty_that_is_cut_short_ends_the_same_with_one_more(
     assert before.items() <= after.items(), "a container died, or was started twice"
     shared_engine.run("plan", "--detailed-exitcode", cwd=folder)
     shared_engine.run("down", cwd=folder)
+
+
+_TWO_SPEEDS = """\
+name: leaving
+services:
+  quick: {image: busybox, command: sleep 1000, stop_grace_period: 0s, deploy: {replicas: 10}}
+  slow: {image: busybox, command: sleep 1000, stop_grace_period: 2s, deploy: {replicas: 10}, volumes: ["data:/data"]}
+volumes: {data: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    "roles", [(), ("supervisor",), ("daemon",), ("keeper",), ("keeper", "supervisor", "daemon")], ids="+".join
+)
+def test_a_down_that_is_cut_short_is_ended_by_one_more(
+    shared_engine: Engine, tmp_path: Path, roles: tuple[str, ...]
+) -> None:
+    folder = _folder(tmp_path, _TWO_SPEEDS)
+    shared_engine.run("up", "-d", cwd=folder)
+    pids = shared_engine.status()["pids"]
+    client = EngineClient(ensure_engine(shared_engine.variables()))
+    command = shared_engine.start("down", "-v", cwd=folder)
+    wait_until("the quick ones are gone, the slow ones are not", lambda: len(client.containers()) == 10)
+
+    end(command)
+    kill_at_once([pids[role] for role in roles])
+    shared_engine.run("down", "-v", "-t", "0", cwd=folder)
+
+    assert shared_engine.run("ps", "-a", "-q", cwd=folder).out == ""
+    assert shared_engine.run("volumes", "-q", cwd=folder).out == ""
+    assert wait_for_no_leftovers(shared_engine.root) == []

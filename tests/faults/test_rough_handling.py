@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -95,40 +96,85 @@ def test_a_state_root_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     _assert_clear(failed, "error[state-root]", f"{disk}/root", "Read-only file system")
 
 
-def test_without_descriptors_up_fails_clearly_and_works_with_them_again(shared_engine: Engine, tmp_path: Path) -> None:
-    services = "".join(f"  s{n}: {{image: busybox, command: sleep 1000, stop_grace_period: 0s}}\n" for n in range(8))
-    folder = _write(tmp_path, f"name: fds\nservices:\n{services}")
-    supervisor = shared_engine.pid("supervisor")
-    opened = max(int(path.name) for path in Path(f"/proc/{supervisor}/fd").iterdir())
-    before = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
-    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (opened + 16, before[1]))
+# Containers wired to a network and holding a port, so that each takes descriptors at many steps of its start.
+_MANY = """\
+name: means
+services:
+  many:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    stdin_open: true
+    ports: ["127.0.0.1::80"]
+    deploy: {replicas: 8}
+"""
 
-    failed = shared_engine.run("up", "-d", cwd=folder, status=None)
-    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+
+def _descriptors(pid: int) -> dict[int, str]:
+    found = {}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found[int(path.name)] = os.readlink(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def warm_engine(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """The shared engine, with all open that it opens with the first network."""
+    folder = _write(tmp_path_factory.mktemp("warm"), _MANY)
+    shared_engine.run("up", "-d", cwd=folder)
+    shared_engine.run("down", cwd=folder)
+    return shared_engine
+
+
+# How many more descriptors there are: some fewer than a single start takes, some enough for a few.
+@pytest.mark.parametrize(("role", "more"), [("daemon", 1), *(("supervisor", n) for n in (1, 4, 9, 13, 17, 21, 30))])
+def test_without_descriptors_up_fails_clearly_and_works_with_them_again(
+    warm_engine: Engine, tmp_path: Path, role: str, more: int
+) -> None:
+    folder = _write(tmp_path, _MANY)
+    pids = warm_engine.status()["pids"]
+    opened = _descriptors(pids[role])
+    before = resource.prlimit(pids[role], resource.RLIMIT_NOFILE)
+    lowest = [number for number in range(1024) if number not in opened][more]
+    resource.prlimit(pids[role], resource.RLIMIT_NOFILE, (lowest, before[1]))
+
+    failed = warm_engine.run("up", "-d", cwd=folder, status=None)
+    resource.prlimit(pids[role], resource.RLIMIT_NOFILE, before)
 
     _assert_clear(failed, "Too many open files")
-    shared_engine.run("up", "-d", cwd=folder)
-    assert shared_engine.pid("supervisor") == supervisor
-    shared_engine.run("down", cwd=folder)
+    warm_engine.run("up", "-d", cwd=folder)
+    assert warm_engine.status()["pids"] == pids
+    assert len(warm_engine.run("ps", "-q", cwd=folder).out.split()) == 8
+    warm_engine.run("plan", "--detailed-exitcode", cwd=folder)
+    warm_engine.run("down", cwd=folder)
+    assert wait_for_no_leftovers(warm_engine.root) == []
+    wait_until("no descriptor is left over", lambda: len(_descriptors(pids[role])) <= len(opened))
 
 
-def test_without_processes_up_fails_clearly_and_works_with_them_again(shared_engine: Engine, tmp_path: Path) -> None:
+# The daemon's threads count: one takes the request, others take the steps.
+@pytest.mark.parametrize(("role", "more"), [("supervisor", 0), ("daemon", 0), ("daemon", 1), ("daemon", 3)])
+def test_without_processes_up_fails_clearly_and_works_with_them_again(
+    shared_engine: Engine, tmp_path: Path, role: str, more: int
+) -> None:
     top = parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8")).v1.get("pids")
     if top is None:
         pytest.skip("needs the pids controller of cgroup version 1")
-    folder = _write(tmp_path, _SLEEPER)
-    supervisor, full = shared_engine.pid("supervisor"), Path(top, "no-processes")
+    folder = _write(tmp_path, _MANY)
+    pids, full = shared_engine.status()["pids"], Path(top, "no-processes")
     full.mkdir()
-    (full / "cgroup.procs").write_text(str(supervisor))
-    (full / "pids.max").write_text("1")
+    (full / "cgroup.procs").write_text(str(pids[role]))
+    (full / "pids.max").write_text(str(len(os.listdir(f"/proc/{pids[role]}/task")) + more))
 
     failed = shared_engine.run("up", "-d", cwd=folder, status=None)
-    Path(top, "cgroup.procs").write_text(str(supervisor))
+    Path(top, "cgroup.procs").write_text(str(pids[role]))
     full.rmdir()
 
-    _assert_clear(failed, "temporarily unavailable")
+    _assert_clear(failed, "temporarily unavailable" if role == "supervisor" else "thread")
     shared_engine.run("up", "-d", cwd=folder)
+    assert shared_engine.status()["pids"] == pids
     shared_engine.run("down", cwd=folder)
+    assert wait_for_no_leftovers(shared_engine.root) == []
 
 
 def test_down_of_nothing_is_nothing_to_do(shared_engine: Engine, tmp_path: Path) -> None:

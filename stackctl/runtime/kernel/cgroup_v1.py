@@ -84,11 +84,14 @@ class V1Driver:
 
     def join_fds(self, group: str) -> Joins:
         """Open the files a process writes "0" to."""
-        opened = []
-        for controller in self._joined(group):
-            path = f"{self._folder(controller, group)}/cgroup.procs"
-            with contextlib.suppress(FileNotFoundError):
-                opened.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+        opened: list[int] = []
+        with contextlib.ExitStack() as undo:
+            for controller in self._joined(group):
+                path = f"{self._folder(controller, group)}/cgroup.procs"
+                with contextlib.suppress(FileNotFoundError):
+                    opened.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+                    undo.callback(os.close, opened[-1])
+            undo.pop_all()
         return Joins(tuple(opened))
 
     def binds(self, group: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -139,23 +139,18 @@ def _namespaces(container: Container) -> int:
 def _clone_into(container: Container, plan: EnterPlan, birth_fd: int) -> Entered:
     # The kernel puts *children* of who calls setns into a pid namespace: set ours aside for one clone.
     has_own_pids = container.spec.pid_mode != "host"
+    # Order: the way back before the way in. Without a descriptor for it, whatever is started next would be born there.
+    own = os.pidfd_open(os.getpid())
     try:
         if has_own_pids:
             libc.setns(container.pidfd, libc.CLONE_NEWPID)
         born = clone(0, cgroup_fd=birth_fd)
+        if born.pid == 0:
+            init_enter.run(plan)  # never returns: what follows is the parent's
     except ProcessLookupError as error:
         raise ContainerError(f"container {container.name} has just ended", code="container-not-running") from error
     finally:
-        if has_own_pids and os.getpid() != 1:
-            _return_to_own_pids()
-    if born.pid == 0:
-        init_enter.run(plan)
-    return Entered(born.pid, born.pidfd)
-
-
-def _return_to_own_pids() -> None:
-    own = os.pidfd_open(os.getpid())
-    try:
-        libc.setns(own, libc.CLONE_NEWPID)
-    finally:
+        if has_own_pids:
+            libc.setns(own, libc.CLONE_NEWPID)
         os.close(own)
+    return Entered(born.pid, born.pidfd)

@@ -59,7 +59,7 @@ def ended(world: World, container: Container, code: int) -> None:
     # Order: the code is on disk before anyone is told; descriptors that pin the network namespace go first.
     fault_point("exit: seen")
     health.end(container)
-    _close_process(world, container)
+    close_process(world, container)
     facts.pid = facts.identity = 0
     facts.is_paused = False
     if container.failed_start is not None:
@@ -131,7 +131,8 @@ def _restart_later(world: World, container: Container) -> None:
     container.restart_timer = world.loop.call_later(delay, again)
 
 
-def _close_process(world: World, container: Container) -> None:
+def close_process(world: World, container: Container) -> None:
+    """Let go of what is open for the first process. Harmless when nothing is."""
     if container.logs is not None:
         container.logs.finish()
     for name in ("stdin", "terminal", "report"):
@@ -150,8 +151,7 @@ def _close_process(world: World, container: Container) -> None:
 
 def release(world: World, container: Container) -> None:
     """Give back what only a running container holds: traffic, ports, the cgroup; end its log."""
-    if container.pidfd >= 0:
-        _close_process(world, container)
+    close_process(world, container)
     world.networks.unpublish(container)
     world.networks.release_ports(container)
     if container.logs is not None:

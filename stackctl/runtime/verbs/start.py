@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from stackctl.runtime.init import child
 from stackctl.runtime.init.plan import InitPlan
 from stackctl.runtime.init_plan import container_env, hostname_of, init_plan, process_plan
 from stackctl.runtime.kernel import libc
-from stackctl.runtime.kernel.process import clone, start_ticks
+from stackctl.runtime.kernel.process import clone, send_signal, start_ticks
 from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.log_writer import PIPE_BYTES, mark_ended
 from stackctl.runtime.record import Container
@@ -66,8 +67,12 @@ def launch(world: World, container: Container, done: Done) -> None:
         _launch(world, container, done)
     except (OSError, EngineError) as error:
         problem = error if isinstance(error, EngineError) else _os_failure(container, error)
-        _give_up(world, container, problem)
-        done(problem)
+        if container.is_running:
+            # It is born, and goes: what it holds is given back with its exit.
+            container.failed_start = lambda: _fail(world, container, problem, done)
+            send_signal(container.pidfd, signal.SIGKILL)
+            return
+        _fail(world, container, problem, done)
 
 
 def _join_start(world: World, container: Container, done: Done) -> None:
@@ -129,6 +134,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
         fault_point("start: cgroup made")
         report = spawn.Report.open()
         undo.callback(report.close)
+        undo.callback(world.kept.drop, f"{container.id}/report")
         child_ends = ExitStack()
         undo.push(child_ends)
         child_ends.callback(report.close_child_ends)
@@ -184,8 +190,8 @@ def _standard_descriptors(world: World, container: Container, child_ends: ExitSt
         child_ends.callback(os.close, write_end)
         container.facts.output[str(stream)] = os.fstat(read_end).st_ino
         kept = f"{container.id}/{stream}"
-        world.kept.keep(kept, read_end)
         container.logs.add(read_end, stream, partial(world.kept.drop, kept))
+        world.kept.keep(kept, read_end)
         ends.append(write_end)
     if not container.spec.stdin_open:
         return -1, ends[0], ends[1]
@@ -205,6 +211,9 @@ def _pipe() -> tuple[int, int]:
     _enlarge(write_end)
     try:
         return read_end, os.open(f"/proc/self/fd/{write_end}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        os.close(read_end)
+        raise
     finally:
         os.close(write_end)
 
@@ -244,11 +253,12 @@ def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, rep
         child.run(plan)
     fault_point("start: process born")
     container.pidfd = born.pidfd
-    facts = container.facts
-    facts.pid, facts.identity, facts.start_ticks = born.pid, world.identity(born.pidfd), start_ticks(born.pid)
-    facts.exit_code, facts.error, facts.oom_killed = None, "", False
-    world.save(container)
+    # Order: watched from birth, as whatever fails from here on ends with its exit.
     exits.watch(world, container)
+    facts = container.facts
+    facts.exit_code, facts.error, facts.oom_killed = None, "", False
+    facts.pid, facts.identity, facts.start_ticks = born.pid, world.identity(born.pidfd), start_ticks(born.pid)
+    world.save(container)
 
 
 def _release(world: World, container: Container, report: spawn.Report) -> None:
@@ -301,7 +311,7 @@ def _tell_of_start(world: World, container: Container) -> None:
     world.events.tell_container(container, "start")
 
 
-def _fail(world: World, container: Container, problem: ContainerError, done: Done) -> None:
+def _fail(world: World, container: Container, problem: Exception, done: Done) -> None:
     container.failed_start = None
     _give_up(world, container, problem)
     done(problem)
