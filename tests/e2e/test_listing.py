@@ -100,7 +100,7 @@ def test_what_is_shown_is_all_on_standard_output(listed: Stack, arguments: tuple
         (
             "logs --tail x",
             "error[usage]: invalid value for --tail: x",
-            "`stackctl logs --help` shows how it is used",
+            "write a number of lines, or all",
         ),
         (
             "port web 81",

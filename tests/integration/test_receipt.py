@@ -70,7 +70,7 @@ class Stack:
         return set(done.stderr.splitlines()[-1].split())
 
     def is_answered_at_once(self, *arguments: str, **where: Path | Mapping[str, str]) -> bool:
-        return "click" not in self.modules(*(arguments or ("up", "-d")), **where)  # type: ignore[arg-type]
+        return "stackctl.cli.plain" not in self.modules(*(arguments or ("up", "-d")), **where)  # type: ignore[arg-type]
 
     def run(self, *arguments: str) -> str:
         return self.engine.run(*arguments, cwd=self.folder).out
