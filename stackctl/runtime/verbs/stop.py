@@ -82,6 +82,8 @@ def kill(world: World, container: Container, signal_name: str) -> None:
         container.facts.is_wanted = False
         container.facts.was_stopped = True
         world.save(container)
+    # What the signal does is seen a moment later: a receipt must not vouch for the time until then.
+    world.stamps.spoil(container.spec)
     send_signal(container.pidfd, number)
     world.events.tell_container(container, "kill", signal=str(number))
     if number == _KILL:
