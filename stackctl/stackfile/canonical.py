@@ -6,6 +6,8 @@ Shape only: what is not written stays unwritten, so that files can still be merg
 
 from __future__ import annotations
 
+import re
+
 from stackctl.model.path import Path
 from stackctl.stackfile.canonical_mounts import content_uses, devices, volumes
 from stackctl.stackfile.canonical_ports import ports
@@ -14,6 +16,7 @@ from stackctl.stackfile.scalar import text_form
 from stackctl.stackfile.transform import (
     Context,
     Transform,
+    any_file_path,
     as_text,
     bad_value,
     build_context,
@@ -29,6 +32,7 @@ from stackctl.stackfile.transform import (
     key_values,
     names_to_mapping,
     number,
+    once_each,
     size,
     text_list,
     unique,
@@ -84,6 +88,22 @@ def _build(node: Node, context: Context, path: Path) -> Node:
 def _context_path(node: Node, context: Context, path: Path) -> Node:
     text = text_of(node)
     return node if text is None or is_remote(text) else file_path(node, context, path)
+
+
+def _contexts(node: Node, context: Context, path: Path) -> Node:
+    for at, item in enumerate(node.items if isinstance(node, Sequence) else ()):
+        text = text_of(item)
+        if text is not None and "=" not in text:
+            bad_value(context, (*path, at), item.mark, why=f"must be `NAME=CONTEXT`, not `{text}`")
+    return values_of(build_context)(key_texts(node, context, path), context, path)
+
+
+def _ssh(node: Node, context: Context, path: Path) -> Node:
+    for at, item in enumerate(node.items if isinstance(node, Sequence) else ()):
+        text = text_of(item)
+        if text is not None and "=" not in text and text != "default":
+            bad_value(context, (*path, at), item.mark, why=f"must be `default` or `NAME=PATH`, not `{text}`")
+    return values_of(file_path)(once_each(key_values)(node, context, path), context, path)
 
 
 def _env_files(node: Node, context: Context, path: Path) -> Node:
@@ -158,6 +178,14 @@ def _healthcheck(node: Node, context: Context, path: Path) -> Node:
     return found
 
 
+def _dns(node: Node, context: Context, path: Path) -> Node:
+    """An empty text is no server."""
+    found = text_list(node, context, path)
+    if not isinstance(found, Sequence):
+        return found
+    return Sequence(tuple(item for item in found.items if text_of(item) != ""), found.mark, found.tag)
+
+
 def _gpus(node: Node, context: Context, path: Path) -> Node:
     if text_of(node) is not None:
         every = mapping({"count": Scalar(-1, node.mark)}, node.mark)
@@ -169,15 +197,20 @@ def _device_request(node: Node, context: Context, path: Path) -> Node:
     if not isinstance(node, Mapping):
         return node
     entries = dict(node.entries)
-    if text_of(entries.get("count")) == "all" or not {"count", "device_ids"} & entries.keys():
+    count = text_of(entries.get("count"))
+    if count == "all" or not {"count", "device_ids"} & entries.keys():
         entries["count"] = Scalar(-1, node.mark)
-    return each_entry(with_entries(node, entries), {"options": key_texts}, context, path)
+    elif count is not None and re.fullmatch("[-+]?[0-9]{1,18}", count):
+        entries["count"] = Scalar(int(count), entries["count"].mark)
+    elif count is not None:
+        bad_value(context, (*path, "count"), entries["count"].mark, why=f"must be `all` or a number, not `{count}`")
+    return each_entry(with_entries(node, entries), _DEVICE_REQUEST, context, path)
 
 
 def _provider_options(node: Node, context: Context, path: Path) -> Node:
     def option(entry: Node, _: Context, __: Path) -> Node:
         if isinstance(entry, Sequence):
-            return entry
+            return items_of(as_text)(entry, context, path)
         text = text_form(entry.value) if isinstance(entry, Scalar) else ""
         return Sequence((Scalar(text, entry.mark),), entry.mark)
 
@@ -228,7 +261,7 @@ def _volume_driver_opts(node: Node, context: Context, path: Path) -> Node:
     if not isinstance(found, Mapping):
         return found
     is_bind = "bind" in (text_of(found.entries.get("o")) or "").split(",")
-    return each_entry(found, {"device": file_path}, context, path) if is_bind else found
+    return each_entry(found, {"device": any_file_path}, context, path) if is_bind else found
 
 
 def _aliases_and_options(node: Node, context: Context, path: Path) -> Node:
@@ -237,20 +270,24 @@ def _aliases_and_options(node: Node, context: Context, path: Path) -> Node:
     return values_of(entries_of(rules))(found, context, path)
 
 
-_HOOK = entries_of({"command": command, "environment": environment})
+_HOOK = entries_of({"command": command, "environment": once_each(environment)})
+_PATTERNS = once_each(text_list)
 _UPDATE = entries_of({"delay": duration, "monitor": duration})
+_DEVICE_REQUEST: dict[str, Transform] = {
+    "capabilities": unique,
+    "device_ids": unique,
+    "options": once_each(key_texts),
+}
 _LIMITS = entries_of({"cpus": number, "memory": size, "pids": number})
 _RESERVATIONS = entries_of({"cpus": number, "memory": size, "devices": items_of(_device_request)})
 _BUILD: dict[str, Transform] = {
     "context": _context_path,
     "args": key_values,
     "ulimits": values_of(_ulimit),
-    "ssh": lambda node, context, path: values_of(file_path)(key_values(node, context, path), context, path),
+    "ssh": _ssh,
     "labels": key_texts,
-    "additional_contexts": lambda node, context, path: values_of(build_context)(
-        key_texts(node, context, path), context, path
-    ),
-    "no_cache_filter": text_list,
+    "additional_contexts": _contexts,
+    "no_cache_filter": once_each(text_list),
     "extra_hosts": _extra_hosts,
     "provenance": as_text,
     "sbom": as_text,
@@ -285,11 +322,11 @@ _SERVICE: dict[str, Transform] = {
         }
     ),
     "develop": entries_of(
-        {"watch": items_of(entries_of({"path": file_path, "ignore": text_list, "include": text_list, "exec": _HOOK}))}
+        {"watch": items_of(entries_of({"path": file_path, "ignore": _PATTERNS, "include": _PATTERNS, "exec": _HOOK}))}
     ),
     "device_cgroup_rules": unique,
     "devices": devices,
-    "dns": text_list,
+    "dns": _dns,
     "dns_opt": text_list,
     "dns_search": text_list,
     "entrypoint": command,
@@ -323,7 +360,7 @@ _SERVICE: dict[str, Transform] = {
     "security_opt": unique,
     "shm_size": size,
     "stop_grace_period": duration,
-    "storage_opt": values_of(as_text),
+    "storage_opt": key_texts,
     "sysctls": key_texts,
     "tmpfs": text_list,
     "ulimits": values_of(_ulimit),
@@ -334,7 +371,7 @@ _TOP: dict[str, Transform] = {
     "services": values_of(canonical_service),
     "jobs": values_of(_job),
     "networks": _resource({"driver_opts": values_of(as_text), "labels": key_texts}),
-    "volumes": _resource({"driver_opts": _volume_driver_opts, "labels": key_texts}),
-    "secrets": _resource({"file": file_path, "driver_opts": values_of(as_text), "labels": key_texts}),
-    "configs": _resource({"file": file_path, "labels": key_texts}),
+    "volumes": _resource({"driver_opts": _volume_driver_opts, "labels": once_each(key_texts)}),
+    "secrets": _resource({"file": any_file_path, "driver_opts": values_of(as_text), "labels": once_each(key_texts)}),
+    "configs": _resource({"file": any_file_path, "labels": key_texts}),
 }

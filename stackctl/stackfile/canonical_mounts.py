@@ -21,13 +21,14 @@ from stackctl.stackfile.node import (
 from stackctl.stackfile.problems import dotted
 from stackctl.stackfile.transform import (
     Context,
+    any_file_path,
     each_entry,
     file_mode,
-    file_path,
     is_drive,
     items_of,
     key_texts,
     local_path,
+    once_each,
     size,
 )
 
@@ -67,13 +68,15 @@ def _short_volume(text: str, mark: Mark, context: Context) -> Node:
         raise _Wrong(f"`{text}` has too many colons.")
     if any(is_drive(part) for part in parts):
         _warn_about_drive(text, mark, context)
+    if len(text) < 3:
+        return mapping({"type": Scalar("volume", mark), "target": Scalar(_clean(text), mark)}, mark)
     if len(parts) == 1:
         return _mount("volume", None, parts[0], mark, ())
     source = parts[0]
     is_path = source[0] in "./~" or source.startswith("\\\\") or is_drive(source)
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
     if is_path and not source.startswith("\\\\"):
-        source = local_path(source, context)
+        source = local_path(source, context, of_windows=True)
     return _mount("bind" if is_path else "volume", source, parts[1], mark, options)
 
 
@@ -130,7 +133,7 @@ def _long_volume(node: Mapping, context: Context, path: Path) -> Node:
     found = each_entry(
         node,
         {
-            "volume": lambda inner, at, below: each_entry(inner, {"labels": key_texts}, at, below),
+            "volume": lambda inner, at, below: each_entry(inner, {"labels": once_each(key_texts)}, at, below),
             "tmpfs": lambda inner, at, below: each_entry(inner, {"size": size}, at, below),
         },
         context,
@@ -138,10 +141,10 @@ def _long_volume(node: Mapping, context: Context, path: Path) -> Node:
     )
     assert isinstance(found, Mapping)
     target = text_of(found.entries.get("target"))
-    if target:
+    if target is not None:
         found = with_entry(found, "target", Scalar(_clean(target), found.entries["target"].mark))
     if text_of(found.entries.get("type")) == "bind" and "source" in found.entries:
-        found = with_entry(found, "source", file_path(found.entries["source"], context, path))
+        found = with_entry(found, "source", any_file_path(found.entries["source"], context, path))
     bind = child_mapping(found, "bind")
     create = bind.entries.get("create_host_path") if bind is not None else None
     if bind is not None and isinstance(create, Scalar) and create.value is True:
@@ -167,7 +170,7 @@ def _device(node: Node, context: Context, path: Path) -> Node:
     if text is None:
         return node
     parts = text.split(":")
-    if "" in parts or len(parts) > 3:
+    if len(parts) > 3:
         context.problems.error(
             "bad-value",
             "Value not allowed",
@@ -175,10 +178,8 @@ def _device(node: Node, context: Context, path: Path) -> Node:
             detail=f"`{dotted(path)}` must be `HOST[:CONTAINER[:rwm]]`, not `{text}`.",
         )
         return node
-    source, target, permissions = (*parts, *(["", ""] if len(parts) == 1 else [""]))[:3]
-    if len(parts) == 2 and target and set(target) <= set("rwm"):
-        target, permissions = "", target
-    return _device_entry(source, target or source, permissions or "rwm", node.mark)
+    source, target = (*parts, "")[:2]
+    return _device_entry(source, target or source, parts[2] if len(parts) == 3 else "rwm", node.mark)
 
 
 def _long_device(node: Mapping, context: Context, path: Path) -> Node:
@@ -190,19 +191,12 @@ def _long_device(node: Mapping, context: Context, path: Path) -> Node:
             node.mark,
             detail=f"`{dotted(path)}` needs the key `target`: the path inside the container.",
         )
-    entries.setdefault("permissions", Scalar("rwm", node.mark))
     return with_entries(node, entries)
 
 
 def _device_entry(source: str, target: str, permissions: str, mark: Mark) -> Node:
-    return mapping(
-        {
-            "source": Scalar(source, mark),
-            "target": Scalar(target, mark),
-            "permissions": Scalar(permissions, mark),
-        },
-        mark,
-    )
+    texts = {"source": source, "target": target, "permissions": permissions}
+    return mapping({key: Scalar(text, mark) for key, text in texts.items()}, mark)
 
 
 devices = items_of(_device)

@@ -77,13 +77,9 @@ def _long(item: Mapping, context: Context, path: Path) -> Node:
     published_text = text_of(entries.get("published"))
     if published_text == "":
         del entries["published"]
-    elif published_text is not None and parse_range(published_text) is None:
-        _complain(context, (*path, "published"), entries["published"], "a port or a range of ports")
     target = entries.get("target")
-    if isinstance(target, Scalar) and isinstance(target.value, int) and not 1 <= target.value <= 65535:
-        _complain(context, (*path, "target"), target, "a port between 1 and 65535")
     host_ip = text_of(entries.get("host_ip"))
-    if host_ip and not _is_address(host_ip):
+    if host_ip is not None and not _is_address(host_ip):
         _complain(context, (*path, "host_ip"), entries["host_ip"], "an IP address")
     if target is None:
         context.problems.error(

@@ -56,7 +56,6 @@ _STAND_INS: dict[_Cast, int | bool] = {_to_int: 1, _to_float: 1, _to_bool: False
 _UPDATE: _Trie = {"parallelism": _to_int, "max_failure_ratio": _to_float}
 _SERVICE: _Trie = {
     "attach": _to_bool,
-    "blkio_config": {"weight": _to_int, "weight_device": {"*": {"weight": _to_int}}},
     "build": {"no_cache": _to_bool, "pull": _to_bool, "privileged": _to_bool},
     "cpu_count": _to_int,
     "cpu_percent": _to_float,
@@ -73,13 +72,17 @@ _SERVICE: _Trie = {
         "rollback_config": _UPDATE,
         "restart_policy": {"max_attempts": _to_int},
         "placement": {"max_replicas_per_node": _to_int},
-        "resources": {"limits": {"pids": _to_int, "cpus": _to_float}, "reservations": {"cpus": _to_float}},
+        "resources": {
+            "limits": {"pids": _to_int, "cpus": _to_float},
+            "reservations": {
+                "cpus": _to_float,
+                "generic_resources": {"*": {"discrete_resource_spec": {"value": _to_int}}},
+            },
+        },
     },
     "env_file": {"*": {"required": _to_bool}},
     "healthcheck": {"retries": _to_int, "disable": _to_bool},
     "init": _to_bool,
-    "mem_swappiness": _to_int,
-    "networks": {"*": {"priority": _to_int, "gw_priority": _to_int}},
     "oom_kill_disable": _to_bool,
     "oom_score_adj": _to_int,
     "pids_limit": _to_int,
@@ -90,7 +93,6 @@ _SERVICE: _Trie = {
     "stdin_open": _to_bool,
     "tty": _to_bool,
     "ulimits": {"*": _to_int},
-    "use_api_socket": _to_bool,
     "volumes": {
         "*": {
             "read_only": _to_bool,
@@ -99,6 +101,14 @@ _SERVICE: _Trie = {
         }
     },
 }
+_HOOK: _Trie = {"*": {"privileged": _to_bool}}
+_SERVICE |= {
+    "develop": {"watch": {"*": {"exec": {"privileged": _to_bool}}}},
+    "post_start": _HOOK,
+    "pre_start": {"*": {**_SERVICE, "per_replica": _to_bool}},
+    "pre_stop": _HOOK,
+}
+_JOB: _Trie = {**_SERVICE, "triggers": {"manual": _to_bool}}
 _ULIMIT: _Trie = {"soft": _to_int, "hard": _to_int}
 _NETWORK: _Trie = {
     "external": _to_bool,
@@ -109,6 +119,7 @@ _NETWORK: _Trie = {
 }
 _ROOT: _Trie = {
     "services": {"*": _SERVICE},
+    "jobs": {"*": _JOB},
     "networks": {"*": _NETWORK},
     "volumes": {"*": {"external": _to_bool}},
     "secrets": {"*": {"external": _to_bool}},
@@ -138,7 +149,7 @@ def _walk(node: Node, rule: _Trie | _Cast, path: tuple[str | int, ...], problems
 
 
 def _apply(node: Node, convert: _Cast, path: tuple[str | int, ...], problems: Problems) -> Node:
-    if isinstance(node, Mapping) and len(path) == 4 and path[2] == "ulimits":
+    if isinstance(node, Mapping) and len(path) > 3 and path[-2] == "ulimits":
         return _walk(node, _ULIMIT, path, problems)
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         return node

@@ -11,7 +11,7 @@ from stackctl.stackfile.check_service import check_service
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, did_you_mean, listing
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, texts
+from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, said, texts
 
 _TOP_LEVEL = ("networks", "volumes", "configs", "secrets", "include", "name", "version")
 _SHARED = ("network_mode", "ipc", "pid", "uts", "cgroup")
@@ -147,7 +147,7 @@ class _Checks:
                     detail="A mount needs the key `target`: the path inside the container.",
                 )
             targets.setdefault(as_text(mount.get("target")), here)
-        for at, text in enumerate(texts(service.get("tmpfs"))):
+        for at, text in enumerate(said(service.get("tmpfs"))):
             here = (*path, "tmpfs", at)
             target = tmpfs_target(text)
             if target in targets:

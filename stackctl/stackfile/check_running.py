@@ -6,10 +6,11 @@ import ipaddress
 from collections.abc import Iterator
 
 from stackctl.model.path import Path
+from stackctl.stackfile.canonical_ports import parse_range
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
+from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, said, texts
 
 
 def check_running(tree: dict[str, Json], places: Places, problems: Problems) -> None:
@@ -30,16 +31,32 @@ def check_running(tree: dict[str, Json], places: Places, problems: Problems) -> 
 
 
 def _values(service: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:
-    for at, text in enumerate(texts(service.get("expose"))):
+    for at, text in enumerate(said(service.get("expose"))):
         if not _is_exposable(text):
             why = f"must be a port or range, such as `80` or `80-90/udp`, not `{text}`"
             _complain((*path, "expose", at), why, places, problems)
     if "" in as_dict(service.get("environment")):
         _complain((*path, "environment"), "has a variable without a name", places, problems)
+    _ports(service, path, places, problems)
     for at, item in enumerate(as_list(service.get("volumes"))):
         if not as_text(as_dict(item).get("target")):
             why = "needs the key `target`: the path inside the container"
             _complain((*path, "volumes", at), why, places, problems)
+
+
+def _ports(service: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:
+    for at, item in enumerate(as_list(service.get("ports"))):
+        port = as_dict(item)
+        published, protocol = as_text(port.get("published")), as_text(port.get("protocol")).lower()
+        if published and parse_range(published) is None:
+            why = f"must be a port or a range of ports, not `{published}`"
+            _complain((*path, "ports", at, "published"), why, places, problems)
+        if not 1 <= as_int(port.get("target")) <= 65535:
+            why = f"must be a port between 1 and 65535, not `{port.get('target', 0)}`"
+            _complain((*path, "ports", at, "target"), why, places, problems)
+        if protocol not in ("", "tcp", "udp", "sctp"):
+            why = f"must be tcp, udp or sctp, not `{protocol}`"
+            _complain((*path, "ports", at, "protocol"), why, places, problems)
 
 
 def _nuls(value: Json, path: Path) -> Iterator[Path]:

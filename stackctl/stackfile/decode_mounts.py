@@ -11,7 +11,7 @@ from stackctl.stackfile.canonical_mounts import tmpfs_target
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, texts
+from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, said
 from stackctl.stackfile.units import parse_bytes
 
 
@@ -29,7 +29,7 @@ class MountDecoder:
         found: list[ServiceMount] = []
         for at, item in enumerate(as_list(entry.get("volumes"))):
             found.append(self._mount(as_dict(item), (*self._path, "volumes", at)))
-        for at, text in enumerate(texts(entry.get("tmpfs"))):
+        for at, text in enumerate(said(entry.get("tmpfs"))):
             found.append(self._tmpfs(text, (*self._path, "tmpfs", at)))
         for kind in ("config", "secret"):
             for at, item in enumerate(as_list(entry.get(f"{kind}s"))):
@@ -129,12 +129,12 @@ class MountDecoder:
 
 
 def devices(entry: dict[str, Json]) -> tuple[Device, ...]:
-    """Return the host devices a service may use."""
-    return tuple(
-        Device(
-            source=as_text(device.get("source")),
-            target=as_text(device.get("target")),
-            permissions=as_text(device.get("permissions")) or "rwm",
-        )
-        for device in map(as_dict, as_list(entry.get("devices")))
-    )
+    """Return the host devices a service may use; ``/dev/x:rw`` has permissions and no target of its own."""
+    found = []
+    for device in map(as_dict, as_list(entry.get("devices"))):
+        source, target = as_text(device.get("source")), as_text(device.get("target"))
+        permissions = as_text(device.get("permissions")) or "rwm"
+        if target and set(target) <= set("rwm"):
+            target, permissions = source, target
+        found.append(Device(source=source, target=target, permissions=permissions))
+    return tuple(found)

@@ -12,7 +12,7 @@ from stackctl.stackfile.canonical_ports import parse_range
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, pairs, texts
+from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, pairs, said, texts
 
 
 def network_spec(entry: dict[str, Json], path: Path, places: Places, problems: Problems) -> NetworkSpec:
@@ -108,7 +108,7 @@ def _attachment(entry: dict[str, Json], network: str, path: Path, problems: Prob
         _complain((*path, "ipv4_address"), f"must be an IPv4 address, not `{address}`", places, problems)
     return Attachment(
         network=network,
-        aliases=texts(entry.get("aliases")),
+        aliases=said(entry.get("aliases")),
         ipv4_address=address,
         mac_address=as_text(entry.get("mac_address")),
         priority=as_int(entry.get("priority")),
@@ -137,7 +137,7 @@ def published_ports(entry: dict[str, Json]) -> tuple[PublishedPort, ...]:
 def exposed_ports(entry: dict[str, Json]) -> tuple[str, ...]:
     """Return ``80/tcp`` for each port of ``expose``, ranges written out."""
     found: dict[str, None] = {}
-    for text in texts(entry.get("expose")):
+    for text in said(entry.get("expose")):
         ports, _, protocol = text.partition("/")
         wanted = parse_range(ports)
         if wanted is not None:

@@ -14,7 +14,7 @@ from stackctl.stackfile.decode_network import exposed_ports, networking, publish
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, did_you_mean, dotted, listing
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.tree import as_dict, as_int, as_text, pairs, texts
+from stackctl.stackfile.tree import as_dict, as_int, as_text, pairs, said, texts
 from stackctl.stackfile.units import parse_bytes, parse_duration_ns
 
 _RESTARTS = ("no", "always", "on-failure", "unless-stopped")
@@ -67,7 +67,7 @@ class _Decoder:
 
     def service(self) -> Service:
         entry = self._entry
-        security = texts(entry.get("security_opt"))
+        security = said(entry.get("security_opt"))
         mounts = MountDecoder(self._path, self._names.volumes, self._places, self._problems)
         return Service(
             name=self._name,
@@ -79,7 +79,7 @@ class _Decoder:
             environment=_environment(entry.get("environment")),
             working_dir=self._text("working_dir"),
             user=self._text("user"),
-            group_add=texts(entry.get("group_add")),
+            group_add=said(entry.get("group_add")),
             hostname=self._text("hostname"),
             domainname=self._text("domainname"),
             depends_on=self._dependencies(),
@@ -95,9 +95,9 @@ class _Decoder:
                 places=self._places,
             ),
             dns=Dns(
-                servers=texts(entry.get("dns")),
-                search=texts(entry.get("dns_search")),
-                options=texts(entry.get("dns_opt")),
+                servers=said(entry.get("dns")),
+                search=said(entry.get("dns_search")),
+                options=said(entry.get("dns_opt")),
             ),
             extra_hosts=tuple(_host(text) for text in texts(entry.get("extra_hosts"))),
             limits=self._limits(),
@@ -264,7 +264,7 @@ def _ulimits(value: Json) -> tuple[Ulimit, ...]:
 
 
 def _capabilities(value: Json) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text.upper().removeprefix("CAP_") for text in texts(value)))
+    return tuple(dict.fromkeys(text.upper().removeprefix("CAP_") for text in said(value)))
 
 
 def _is_unconfined(security: tuple[str, ...]) -> bool:

@@ -15,6 +15,7 @@ from stackctl.stackfile.node import (
     with_entry,
     without,
 )
+from stackctl.stackfile.omit import omit
 
 _TRISTATE = ("init", "attach")
 """Switches whose being off is different from their not being there."""
@@ -27,6 +28,7 @@ _EMPTY_SAYS_NOTHING = {
     "extra_hosts",
     "ipam",
     "labels",
+    "models",
     "options",
     "placement",
     "resources",
@@ -115,9 +117,9 @@ def implied_dependencies(service: Mapping) -> dict[str, tuple[Mark, bool]]:
 def _service(service: Node, base_dir: str) -> Node:
     if not isinstance(service, Mapping):
         return service
-    service = _with_hooks(_without_empty(service))
-    service = _with_ports(_with_dependencies(_without_defaults(_with_networks(service))))
-    return _with_build(_with_secret_targets(_with_replicas(service)), base_dir)
+    service = _with_networks(_without_empty(service))
+    service = _with_ports(_with_dependencies(_without_defaults(_with_hooks(service))))
+    return omit(_with_build(_with_secret_targets(_with_replicas(service)), base_dir))
 
 
 def _with_replicas(service: Mapping) -> Mapping:
@@ -134,12 +136,23 @@ def _job(key: str, node: Node, base_dir: str) -> Node:
 
 
 def _with_hooks(service: Mapping) -> Mapping:
-    """What runs before a service is a container of its own, on its own networks."""
+    """What runs before a service is a container of its own, of the service's image and on its networks too."""
     hooks = service.entries.get("pre_start")
     if not isinstance(hooks, Sequence):
         return service
-    items = (_with_networks(_without_defaults(hook)) if isinstance(hook, Mapping) else hook for hook in hooks.items)
+    items = (_hook(hook, service) if isinstance(hook, Mapping) else hook for hook in hooks.items)
     return with_entry(service, "pre_start", Sequence(tuple(items), hooks.mark))
+
+
+def _hook(hook: Mapping, service: Mapping) -> Node:
+    hook = _without_defaults(_without_empty(hook))
+    networks = {**_entries(service, "networks"), **_entries(hook, "networks")}
+    found = {**hook.entries}
+    if networks:
+        found["networks"] = mapping(networks, hook.mark)
+    if "image" in service.entries and "image" not in hook.entries:
+        found["image"] = service.entries["image"]
+    return omit(with_entries(hook, found))
 
 
 def _without_empty(node: Mapping) -> Mapping:
@@ -241,9 +254,8 @@ def _with_secret_targets(service: Mapping) -> Mapping:
     items = []
     for use in secrets.items:
         source = text_of(use.entries.get("source")) if isinstance(use, Mapping) else None
-        if isinstance(use, Mapping) and source is not None:
-            target = text_of(use.entries.get("target")) or f"/run/secrets/{source}"
-            use = with_entry(use, "target", Scalar(target, use.mark))
+        if isinstance(use, Mapping) and source is not None and "target" not in use.entries:
+            use = with_entry(use, "target", Scalar(f"/run/secrets/{source}", use.mark))
         items.append(use)
     return with_entry(service, "secrets", Sequence(tuple(items), secrets.mark))
 

@@ -16,7 +16,7 @@ def select(root: Mapping, *, profiles: Iterable[str], named: Iterable[str]) -> t
     services = child_mapping(root, "services")
     if services is None:
         return root, ()
-    active = set(profiles)
+    active = set(profiles) or {""}  # an empty name came of a variable that is not set, and is no profile
     for name in named:
         active |= profiles_of(services.entries.get(name))
     on = {name: node for name, node in services.entries.items() if _is_on(node, active)}

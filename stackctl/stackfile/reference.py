@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from stackctl.stackfile.problems import listing
 from stackctl.stackfile.schema import load_schema
 from stackctl.stackfile.support_table import TOP, Table, Verdict
 
@@ -22,6 +23,7 @@ How values are merged, interpolated and written out is as in Docker Compose; `st
 `stackctl lint` tells all of that, and gives advice. A piece of advice is silenced by its code: with `--ignore CODE`, or
 with `x-stackctl-ignore: [CODE, …]` at the top of the file or in a service.
 """
+_SAME = "As for a service."
 _TITLES = {
     "services": "A service",
     "networks": "A network",
@@ -70,11 +72,18 @@ def reference() -> str:
 
 def _rows(every: list[Key], within: tuple[str, ...]) -> list[str]:
     found = ["| key | meaning | built-in engine |", "|---|---|---|"]
+    alike: dict[str, list[str]] = {}
     for key in every:
         inner = key.path[len(within) :]
         if key.path[: len(within)] == within and (within or len(inner) == 1):
             shown = ".".join("[]" if part == "*" else part for part in inner).replace(".[]", "[]")
+            if key.meaning == _SAME:
+                alike.setdefault(shown.removesuffix(inner[-1]), []).append(inner[-1])
+                continue
             found.append(f"| `{shown}` | {key.meaning.replace('|', chr(92) + '|')} | {_support(key.path)} |")
+    for before, names in alike.items():
+        path = (*within, *(part for part in before.replace("[]", ".*").split(".") if part), names[0])
+        found.append(f"| `{before}…` | As for a service: {listing(names)}. | {_support(path)} |")
     return found
 
 
@@ -88,7 +97,7 @@ def _support(path: tuple[str, ...]) -> str:
 def _walk(schema: dict[str, Any], path: tuple[str, ...], seen: frozenset[str]) -> Iterator[Key]:
     if "$ref" in schema:
         name = schema["$ref"].removeprefix("#/$defs/")
-        if name not in seen:
+        if name not in seen and "/" not in name:  # with a slash it is a key of services, described there
             yield from _walk(load_schema()["$defs"][name], path, seen | {name})
     for branch in schema.get("anyOf", ()):
         yield from _walk(branch, path, seen)

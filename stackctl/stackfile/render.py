@@ -108,18 +108,33 @@ def _service_for_json(service: dict[str, Json]) -> Json:
             for key, value in as_dict(found["blkio_config"]).items()
         }
     if "ulimits" in found:
-        limits = as_dict(found["ulimits"]).items()
-        found["ulimits"] = {
-            name: {key: end for key, end in limit.items() if end != 0} if isinstance(limit, dict) else limit
-            for name, limit in limits
-        }
-    if "develop" in found:
+        found["ulimits"] = _limits(found["ulimits"])
+    if "build" in found:
+        found["build"] = _build_for_json(as_dict(found["build"]))
+    if "watch" in as_dict(found.get("develop")):
         rules = as_list(as_dict(found["develop"]).get("watch"))
         shown: list[Json] = [{"exec": {"command": None}, **as_dict(rule)} for rule in rules]
         found["develop"] = {**as_dict(found["develop"]), "watch": shown}
     if "deploy" in found:
         found["deploy"] = {"resources": {}, "placement": {}, **as_dict(found["deploy"])}
     return found
+
+
+def _build_for_json(build: dict[str, Json]) -> Json:
+    found = dict(build)
+    if "ulimits" in found:
+        found["ulimits"] = _limits(found["ulimits"])
+    keys = as_dict(found.get("ssh"))
+    if keys and all(path is None for path in keys.values()):
+        found["ssh"] = list(keys)
+    return found
+
+
+def _limits(value: Json) -> Json:
+    return {
+        name: {key: end for key, end in limit.items() if end != 0} if isinstance(limit, dict) else limit
+        for name, limit in as_dict(value).items()
+    }
 
 
 def _without_extensions(value: Json, *, is_free: bool = False) -> Json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from stackctl.model.path import Path
 from stackctl.stackfile.node import Json, Mapping, Mark, Node, Sequence, kind_of_value, plain
 from stackctl.stackfile.problems import Problems, alternatives, did_you_mean, dotted, listing
-from stackctl.stackfile.schema_quick import Accepts, compile_schema, is_type
+from stackctl.stackfile.schema_quick import Accepts, compile_schema, is_type, referred
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -225,7 +225,7 @@ def _type_names(schema: dict[str, Any]) -> list[str]:
 
 def _each_type(schema: dict[str, Any]) -> Iterator[str]:
     if "$ref" in schema:
-        yield from _each_type(load_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")])
+        yield from _each_type(referred(load_schema(), schema["$ref"]))
     for branch in schema.get("anyOf", ()):
         yield from _each_type(branch)
     if "enum" in schema:

@@ -39,6 +39,14 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def referred(root: dict[str, Any], reference: str) -> dict[str, Any]:
+    """Return the schema that ``#/$defs/…`` names."""
+    found = root
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
 def compile_schema(schema: dict[str, Any], *, with_required: bool) -> Accepts:
     """Return a predicate; without ``with_required`` missing keys are no fault."""
     return _Compiler(schema, with_required=with_required).accepts(schema)
@@ -46,7 +54,7 @@ def compile_schema(schema: dict[str, Any], *, with_required: bool) -> Accepts:
 
 class _Compiler:
     def __init__(self, root: dict[str, Any], *, with_required: bool) -> None:
-        self._definitions = root["$defs"]
+        self._root = root
         self._with_required = with_required
         self._built: dict[str, Accepts] = {}
 
@@ -68,7 +76,7 @@ class _Compiler:
     def _keyword(self, keyword: str, argument: Any) -> Accepts:
         match keyword:
             case "$ref":
-                return self._reference(argument.removeprefix("#/$defs/"))
+                return self._reference(argument)
             case "type":
                 names = argument if isinstance(argument, list) else [argument]
                 return lambda value: any(is_type(value, name) for name in names)
@@ -94,7 +102,7 @@ class _Compiler:
         def accepts(value: object) -> bool:
             built = self._built.get(name)
             if built is None:
-                built = self._built[name] = self.accepts(self._definitions[name])
+                built = self._built[name] = self.accepts(referred(self._root, name))
             return built(value)
 
         return accepts

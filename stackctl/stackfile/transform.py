@@ -75,20 +75,28 @@ def values_of(rule: Transform) -> Transform:
 
 
 def text_list(node: Node, _: Context, __: Path) -> Node:
-    """``x`` or ``[x]`` to ``[x]``; an empty string is no item. Numbers become text, doubles go."""
+    """``x`` or ``[x]`` to ``[x]``. Numbers become text, doubles go."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
-        items: tuple[Node, ...] = (node._replace(tag=""),) if node.value else ()
-        return Sequence(items, node.mark, node.tag)
+        return Sequence((node._replace(tag=""),), node.mark, node.tag)
     if not isinstance(node, Sequence):
         return node
     kept: dict[object, Node] = {}
     for item in node.items:
         if isinstance(item, Scalar) and isinstance(item.value, int | float):
             item = Scalar(text_form(item.value), item.mark)
-        key = item.value if isinstance(item, Scalar) else id(item)
-        if key != "":
-            kept.setdefault(key, item)
+        kept.setdefault(item.value if isinstance(item, Scalar) else id(item), item)
     return Sequence(tuple(kept.values()), node.mark, node.tag)
+
+
+def once_each(rule: Transform) -> Transform:
+    """Return ``rule`` for a value that, written as a list, may not hold the same text twice."""
+
+    def apply(node: Node, context: Context, path: Path) -> Node:
+        if isinstance(node, Sequence):
+            unique(node, context, path)
+        return rule(node, context, path)
+
+    return apply
 
 
 def unique(node: Node, context: Context, path: Path) -> Node:
@@ -192,9 +200,18 @@ def duration(node: Node, context: Context, path: Path) -> Node:
 
 
 def size(node: Node, context: Context, path: Path) -> Node:
-    """Write a size as the decimal number of bytes, in text."""
+    """Write a size as the decimal number of bytes, in text; a number with a point is none, as in Compose."""
     if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool):
         return node
+    if isinstance(node.value, float):
+        context.problems.warning(
+            "bad-value",
+            "Value is ignored",
+            node.mark,
+            detail=f"`{dotted(path)}` is the number {node.value}, and sizes are whole numbers or text; it is ignored.",
+            hint=f"write `{int(node.value)}`, or text with a unit, such as `64m`" if abs(node.value) < 1e18 else "",
+        )
+        return Scalar("0", node.mark, node.tag)
     found = parse_bytes(text_form(node.value)) if isinstance(node.value, str) else _whole(node.value)
     if found is None:
         bad_value(context, path, node.mark, why=f"must be a size, such as `64m` or `1.5g`, not `{node.value}`")
@@ -224,7 +241,7 @@ def number(node: Node, context: Context, path: Path) -> Node:
 
 
 def file_mode(node: Node, context: Context, path: Path) -> Node:
-    """Write permission bits as four octal digits, in text."""
+    """Write permission bits as octal digits after a zero, in text."""
     if isinstance(node, Scalar) and isinstance(node.value, str):
         if not node.value or len(node.value) > 8 or not set(node.value) <= set("01234567"):
             bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
@@ -234,17 +251,20 @@ def file_mode(node: Node, context: Context, path: Path) -> Node:
         if not (0 <= node.value <= 0o7777 and int(node.value) == node.value):
             bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
             return node
-        return Scalar(f"{int(node.value):04o}", node.mark, node.tag)
+        return Scalar(f"0{int(node.value):o}", node.mark, node.tag)
     return node
 
 
-def local_path(text: str, context: Context) -> str:
-    """Return ``text`` made absolute, with ``~`` expanded; an absolute path stays as it is written."""
+def local_path(text: str, context: Context, *, of_windows: bool = False) -> str:
+    """Return ``text`` made absolute, with ``~`` expanded; an absolute path stays as it is written.
+
+    ``of_windows`` says whether ``c:/x`` is absolute too.
+    """
     if context.base_dir is None:
         return text
     if text == "~" or text.startswith("~/"):
         text = context.home + text[1:]
-    if text.startswith("/") or is_drive(text):
+    if text.startswith("/") or (of_windows and is_drive(text)):
         return text
     return os.path.normpath(os.path.join(context.base_dir, text))
 
@@ -260,6 +280,12 @@ def file_path(node: Node, context: Context, _: Path) -> Node:
     if not text or not isinstance(node, Scalar):
         return node
     return Scalar(local_path(text, context), node.mark, node.tag)
+
+
+def any_file_path(node: Node, context: Context, path: Path) -> Node:
+    """As ``file_path``, where a path of Windows, ``c:/x``, is absolute already."""
+    text = text_of(node)
+    return node if text is not None and is_drive(text) and text[2:3] in ("/", "\\") else file_path(node, context, path)
 
 
 def build_context(node: Node, context: Context, path: Path) -> Node:

@@ -34,6 +34,11 @@ def texts(value: Json) -> tuple[str, ...]:
     return tuple(item for item in as_list(value) if isinstance(item, str))
 
 
+def said(value: Json) -> tuple[str, ...]:
+    """Return the strings of a list that are not empty: an empty one came of a variable that is not set."""
+    return tuple(text for text in texts(value) if text)
+
+
 def pairs(value: Json) -> tuple[tuple[str, str], ...]:
     """Return the entries of a mapping of strings, sorted by key."""
     return tuple(sorted((key, entry) for key, entry in as_dict(value).items() if isinstance(entry, str)))

@@ -175,6 +175,8 @@ def _walk(schema: dict[str, Any], path: tuple[str, ...], seen: frozenset[str]) -
     for branch in schema.get("anyOf", ()):
         yield from _walk(branch, path, seen)
     for key, entry in schema.get("properties", {}).items():
+        if "/properties/" in entry.get("$ref", ""):  # of what is made as a service is: tried there
+            continue
         yield (*path, key)
         yield from _walk(entry, (*path, key), seen)
     for keyword in ("items", "additionalProperties"):
