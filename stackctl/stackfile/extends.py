@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stackctl.model.path import Path
 from stackctl.stackfile.interpolate import Environment
-from stackctl.stackfile.merge import merge_service, remove
+from stackctl.stackfile.merge import remove
 from stackctl.stackfile.node import (
     Mapping,
     Mark,
@@ -76,7 +76,7 @@ class Extends:
         for path in file.resets:
             if path[:2] == ("services", name) and len(path) > 2:
                 base = remove(base, path[2:])
-        return merge_service(base, local)
+        return self._workshop.merge_service(base, local)
 
     def _base(self, extends: Node, file: _File, chain: tuple[_Key, ...]) -> Node | None:
         wanted, mark, path = text_of(extends), extends.mark, None

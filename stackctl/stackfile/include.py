@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stackctl.stackfile.dotenv import read_dotenv
 from stackctl.stackfile.interpolate import Environment
-from stackctl.stackfile.merge import merge
 from stackctl.stackfile.node import Mapping, Mark, Node, Sequence, text_of, without
 from stackctl.stackfile.transform import local_path
 from stackctl.stackfile.yaml_text import lines_of
@@ -42,7 +41,7 @@ def included(
         sub = _entry(entry, workshop, environment, base_dir=base_dir)
         if sub is None or _is_cycle(sub, workshop, chain):
             continue
-        total = merge(total, without(load(sub), ["name"]))
+        total = workshop.merge(total, without(load(sub), ["name"]))
     return total
 
 

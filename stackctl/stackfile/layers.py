@@ -10,8 +10,8 @@ from stackctl.stackfile.cast import cast
 from stackctl.stackfile.extends import Extends
 from stackctl.stackfile.include import Included, included
 from stackctl.stackfile.interpolate import Environment, Interpolation
-from stackctl.stackfile.merge import drop_nulls, merge, remove, take_resets
-from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, mapping, without
+from stackctl.stackfile.merge import Clashes, drop_nulls, merge, merge_service, remove, take_resets
+from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, kind_of, mapping, without
 from stackctl.stackfile.problems import Problems
 from stackctl.stackfile.schema import check_node
 from stackctl.stackfile.sources import Sources
@@ -93,6 +93,31 @@ class Workshop:
         assert isinstance(found, Mapping)
         return found, resets
 
+    def merge(self, earlier: Node | None, later: Node) -> Node:
+        """Return ``later`` merged onto ``earlier``; what cannot be merged is reported."""
+        clashes: Clashes = []
+        found = merge(earlier, later, clashes)
+        self._report(clashes)
+        return found
+
+    def merge_service(self, earlier: Node | None, later: Node) -> Node:
+        """As ``merge``, for two services."""
+        clashes: Clashes = []
+        found = merge_service(earlier, later, clashes)
+        self._report(clashes)
+        return found
+
+    def _report(self, clashes: Clashes) -> None:
+        for later, earlier in clashes:
+            self.problems.error(
+                "cannot-merge",
+                "Values cannot be merged",
+                later.mark,
+                earlier.mark,
+                detail=f"This is {kind_of(later)}, and what it would be merged onto is {kind_of(earlier)}.",
+                hint="write both in the same form, or put `!override` before the later one",
+            )
+
     def _warn_about_version(self, document: Mapping) -> None:
         if "version" in document.entries:
             self.problems.warning(
@@ -152,10 +177,10 @@ def _add(
         total = remove(total, path)
         base = remove(base, path) if base is not None else None
     if base is not None:
-        merged = merge(base, found)
+        merged = workshop.merge(base, found)
         assert isinstance(merged, Mapping)
         found = merged
-    return merge(total, Extends(workshop, environment).apply(found, resets, base_dir=base_dir))
+    return workshop.merge(total, Extends(workshop, environment).apply(found, resets, base_dir=base_dir))
 
 
 def _report_empty(file: str, workshop: Workshop) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TypeAlias
 
 from stackctl.model.path import Path
-from stackctl.stackfile.canonical_mounts import tmpfs_target
 from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, is_null, plain, text_of, with_entries
 
 Identity: TypeAlias = Callable[[Node], Hashable]
+Clashes: TypeAlias = list[tuple[Node, Node]]
+"""The later value and the earlier one."""
 _Rules: TypeAlias = "dict[str, _Rules | _Rule]"
 
 
@@ -58,7 +59,7 @@ def _port(node: Node) -> Hashable:
 
 def _tmpfs(node: Node) -> Hashable:
     text = text_of(node)
-    return _whole(node) if text is None else tmpfs_target(text)
+    return _whole(node) if text is None else text.partition("=")[0]
 
 
 _UNIQUE = _Rule(identity=_whole)
@@ -100,6 +101,7 @@ _SERVICE: _Rules = {
     "networks": {"*": {"aliases": _UNIQUE, "link_local_ips": _UNIQUE}},
     "ports": _Rule(identity=_port),
     "profiles": _UNIQUE,
+    "provider": {"options": {"*": _REPLACE}},
     "secrets": _Rule(identity=_content_target("/run/secrets")),
     "security_opt": _UNIQUE,
     "sysctls": _VALUES,
@@ -118,47 +120,55 @@ _TOP: _Rules = {
 }
 
 
-def merge(earlier: Node | None, later: Node) -> Node:
-    """Return ``later`` merged onto ``earlier``; with no earlier, ``later`` without its doubles."""
-    return _merge(earlier, later, _TOP)
+def merge(earlier: Node | None, later: Node, clashes: Clashes) -> Node:
+    """Return ``later`` merged onto ``earlier``; with no earlier, ``later`` without its doubles.
+
+    Values of different kinds, which cannot be merged, are added to ``clashes``.
+    """
+    return _merge(earlier, later, _TOP, clashes)
 
 
-def merge_service(earlier: Node | None, later: Node) -> Node:
+def merge_service(earlier: Node | None, later: Node, clashes: Clashes) -> Node:
     """As ``merge``, for two services."""
-    return _merge(earlier, later, _SERVICE)
+    return _merge(earlier, later, _SERVICE, clashes)
 
 
-def _merge(earlier: Node | None, later: Node, rule: _Rules | _Rule | None) -> Node:
+def _merge(earlier: Node | None, later: Node, rule: _Rules | _Rule | None, clashes: Clashes) -> Node:
     if rule is _LOGGING and _drivers_differ(earlier, later):
         return later
     if isinstance(rule, _Rule):
-        return _merge_by_rule(earlier, later, rule)
+        return _merge_by_rule(earlier, later, rule, clashes)
+    if not isinstance(earlier, Scalar | None) and not is_null(later) and type(earlier) is not type(later):
+        clashes.append((later, earlier))
     if isinstance(later, Mapping):
-        return _merge_mappings(earlier if isinstance(earlier, Mapping) else None, later, rule or {})
+        return _merge_mappings(earlier if isinstance(earlier, Mapping) else None, later, rule or {}, clashes)
     if isinstance(later, Sequence) and isinstance(earlier, Sequence):
-        return Sequence(earlier.items + later.items, later.mark)
+        known = {_whole(item) for item in earlier.items}
+        return Sequence((*earlier.items, *(item for item in later.items if _whole(item) not in known)), later.mark)
     if is_null(later) and earlier is not None:
         return earlier
     return later
 
 
-def _merge_by_rule(earlier: Node | None, later: Node, rule: _Rule) -> Node:
+def _merge_by_rule(earlier: Node | None, later: Node, rule: _Rule, clashes: Clashes) -> Node:
     if rule is _REPLACE:
         return later
     if is_null(later) and earlier is not None:
         return earlier
     if rule is _POOLS:
-        return _merge_pools(earlier, later)
+        return _merge_pools(earlier, later, clashes)
     if isinstance(later, Mapping):
         base = earlier if isinstance(earlier, Mapping) else None
-        return _merge_mappings(base, later, {}, null_wins=rule.null_wins)
+        return _merge_mappings(base, later, {}, clashes, null_wins=rule.null_wins)
     if isinstance(later, Sequence):
         items = (*earlier.items, *later.items) if isinstance(earlier, Sequence) else later.items
         return Sequence(_unique(items, rule.identity or id), later.mark)
     return later
 
 
-def _merge_mappings(earlier: Mapping | None, later: Mapping, rules: _Rules, *, null_wins: bool = False) -> Mapping:
+def _merge_mappings(
+    earlier: Mapping | None, later: Mapping, rules: _Rules, clashes: Clashes, *, null_wins: bool = False
+) -> Mapping:
     entries = dict(earlier.entries) if earlier is not None else {}
     keys = dict(earlier.keys) if earlier is not None else {}
     for key, entry in later.entries.items():
@@ -167,7 +177,7 @@ def _merge_mappings(earlier: Mapping | None, later: Mapping, rules: _Rules, *, n
             entries[key], keys[key] = entry, later.keys[key]
             continue
         rule = rules.get(key, rules.get("*"))
-        merged = _merge(before, entry, rule)
+        merged = _merge(before, entry, rule, clashes)
         entries[key] = merged
         if merged is not before:
             keys[key] = later.keys[key]
@@ -181,13 +191,13 @@ def _unique(items: Iterable[Node], identity: Identity) -> tuple[Node, ...]:
     return tuple(found.values())
 
 
-def _merge_pools(earlier: Node | None, later: Node) -> Node:
+def _merge_pools(earlier: Node | None, later: Node, clashes: Clashes) -> Node:
     """Compose keeps the later file's pools only, each over the earlier one of the same subnet."""
     if not isinstance(earlier, Sequence) or not isinstance(later, Sequence):
         return later
     identity = _of_keys("subnet")
     before = {identity(pool): pool for pool in earlier.items}
-    return Sequence(tuple(_merge(before.get(identity(pool)), pool, None) for pool in later.items), later.mark)
+    return Sequence(tuple(_merge(before.get(identity(pool)), pool, None, clashes) for pool in later.items), later.mark)
 
 
 def _drivers_differ(earlier: Node | None, later: Node) -> bool:

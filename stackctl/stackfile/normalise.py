@@ -117,9 +117,17 @@ def implied_dependencies(service: Mapping) -> dict[str, tuple[Mark, bool]]:
 def _service(service: Node, base_dir: str) -> Node:
     if not isinstance(service, Mapping):
         return service
-    service = _with_networks(_without_empty(service))
+    service = _with_networks(_with_sorted_hosts(_without_empty(service)))
     service = _with_ports(_with_dependencies(_without_defaults(_with_hooks(service))))
     return omit(_with_build(_with_secret_targets(_with_replicas(service)), base_dir))
+
+
+def _with_sorted_hosts(service: Mapping) -> Mapping:
+    hosts = service.entries.get("extra_hosts")
+    if not isinstance(hosts, Sequence):
+        return service
+    items = sorted(hosts.items, key=lambda item: text_of(item) or "")
+    return with_entry(service, "extra_hosts", Sequence(tuple(items), hosts.mark))
 
 
 def _with_replicas(service: Mapping) -> Mapping:

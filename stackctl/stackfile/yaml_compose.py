@@ -97,8 +97,6 @@ class Composer:
         value: Atom = resolve_plain(event.value) if plain else event.value
         if tag is not None and tag not in _OWN_TAGS:
             value = self._tagged(tag, event.value, mark, is_plain=not event.style)
-        elif tag is not None and not event.style:
-            value = resolve_plain(event.value)
         self._check_value(value, mark)
         self._attach(Scalar(value, mark, tag if tag in _OWN_TAGS else ""), event.anchor)
 
