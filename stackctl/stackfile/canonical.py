@@ -131,7 +131,7 @@ def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
             if cut < 1:
                 bad_value(context, (*path, at), item.mark, why=f"must be `NAME=ADDRESS`, not `{text}`")
                 continue
-            found += [(text[:cut].strip(), part.strip(), item) for part in text[cut + 1 :].split(",")]
+            found += [(text[:cut], part, item) for part in text[cut + 1 :].split(",")]
     elif isinstance(node, Mapping):
         for name, entry in node.entries.items():
             for item in entry.items if isinstance(entry, Sequence) else (entry,):
@@ -139,10 +139,13 @@ def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
     else:
         return node
     items = {
-        f"{name}={address.removeprefix('[').removesuffix(']')}": item
-        for name, address, item in sorted(found, key=lambda entry: entry[0])
+        f"{name}={_unbracketed(address)}": item for name, address, item in sorted(found, key=lambda entry: entry[0])
     }
     return Sequence(tuple(Scalar(text, item.mark) for text, item in items.items()), node.mark, node.tag)
+
+
+def _unbracketed(address: str) -> str:
+    return address[1:-1] if address.startswith("[") and address.endswith("]") else address
 
 
 def _healthcheck_test(node: Node, _: Context, __: Path) -> Node:

@@ -113,7 +113,7 @@ def _short(text: str, mark: Mark) -> list[Node]:
     if host_ip and not _is_address(host_ip):
         raise _Wrong(f"`{host_ip}` is no IP address.")
     if not host:
-        return [_port(host_ip, "", number, protocol, mark) for number in range(target.first, target.last + 1)]
+        return [_port(host_ip, "", number, protocol, mark) for number in _as_text(target)]
     published = parse_range(host)
     if published is None:
         raise _Wrong(f"`{host}` is no port or range.")
@@ -121,10 +121,13 @@ def _short(text: str, mark: Mark) -> list[Node]:
         return [_port(host_ip, host, target.first, protocol, mark)]
     if published.size != target.size:
         raise _Wrong(f"the ranges `{host}` and `{container}` differ in length.")
-    return [
-        _port(host_ip, str(published.first + offset), target.first + offset, protocol, mark)
-        for offset in range(target.size)
-    ]
+    offset = published.first - target.first
+    return [_port(host_ip, str(number + offset), number, protocol, mark) for number in _as_text(target)]
+
+
+def _as_text(ports: PortRange) -> list[int]:
+    """Return the ports in the order of their digits, which is that of Compose."""
+    return sorted(range(ports.first, ports.last + 1), key=str)
 
 
 def _split(address: str) -> tuple[str, str, str]:

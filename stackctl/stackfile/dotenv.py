@@ -98,16 +98,27 @@ class _Reader:
         key = match[0] if match is not None else ""
         follows = line[len(key) : len(key) + 1]
         name = key.strip(_SPACES)
-        if follows not in ("=", ":", "", "#") or any(space in name for space in _SPACES) or not name:
+        if follows not in ("=", ":", "", "#") or any(space in name for space in _SPACES):
             self._fail_key(name, follows, len(key))
+        if not name and follows in ("=", ":"):
+            self._warn_about_no_name(follows)
         if follows in ("", "#"):
             self._at = end
-            inherited = self._lookup(name)
+            inherited = self._lookup(name) if name else None
             if inherited is not None:
                 self.found[name] = inherited
             return None
         self._at += len(key) + 1
         return name
+
+    def _warn_about_no_name(self, follows: str) -> None:
+        self._problems.warning(
+            "env-file-syntax",
+            _SUMMARY,
+            self._mark(self._at, 1),
+            detail=f"No name stands before `{follows}` here, so the variable has none.",
+            hint="write `NAME=value`, or `#` before the line",
+        )
 
     def _fail_key(self, name: str, follows: str, width: int) -> None:
         mark = self._mark(self._at, max(width, 1))
@@ -131,7 +142,7 @@ class _Reader:
         start, end = self._at, self._end_of_line()
         self._at = end
         value = text[start:end]
-        comment = re.search(r"(?:^|(?<=[" + _SPACES + "]))#", value)
+        comment = re.search(r"(?:^|(?<= ))#", value)
         if comment is not None:
             value = value[: comment.start()]
         return self._expand(value.rstrip(_SPACES), start)

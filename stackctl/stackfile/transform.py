@@ -262,9 +262,9 @@ def local_path(text: str, context: Context, *, of_windows: bool = False) -> str:
     """
     if context.base_dir is None:
         return text
-    if text == "~" or text.startswith("~/"):
-        text = context.home + text[1:]
-    if text.startswith("/") or (of_windows and is_drive(text)):
+    if text.startswith("~"):
+        return os.path.normpath(f"{context.home}/{text[1:]}")
+    if text.startswith("/") or (of_windows and is_drive(text) and text[2:3] in ("/", "\\")):
         return text
     return os.path.normpath(os.path.join(context.base_dir, text))
 
@@ -285,7 +285,9 @@ def file_path(node: Node, context: Context, _: Path) -> Node:
 def any_file_path(node: Node, context: Context, path: Path) -> Node:
     """As ``file_path``, where a path of Windows, ``c:/x``, is absolute already."""
     text = text_of(node)
-    return node if text is not None and is_drive(text) and text[2:3] in ("/", "\\") else file_path(node, context, path)
+    if not text or not isinstance(node, Scalar):
+        return file_path(node, context, path)
+    return Scalar(local_path(text, context, of_windows=True), node.mark, node.tag)
 
 
 def build_context(node: Node, context: Context, path: Path) -> Node:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_SIZE = re.compile(r"\s*(-?\d+(?:\.\d*)?|-?\.\d+)\s*([kmgtp]?)(?:i?b)?\s*", re.IGNORECASE | re.ASCII)
+_BYTES = re.compile(r"\s*[-+]?\d+\s*", re.ASCII)
+_SIZE = re.compile(
+    r"\s*\+?((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,2})?)\s*(?:([kmgtp])(?:i?b)?|b)?\s*", re.IGNORECASE | re.ASCII
+)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
 _UNITS_NS = {
@@ -24,10 +27,15 @@ _LARGEST = 1 << 63
 
 def parse_bytes(text: str) -> int | None:
     """Return the number of bytes ``text`` (``1.5g``, ``64 MiB``, ``-1``) means, or None if it means none."""
-    match = _SIZE.fullmatch(text)
-    if match is None or len(text) > 40:
+    if len(text) > 40:
         return None
-    size = int(Fraction(match[1]) * 1024 ** _POWERS[match[2].lower()])
+    text = re.sub(r"(?<=\d)_(?=\d)", "", text)
+    if _BYTES.fullmatch(text):
+        return int(text) if abs(int(text)) < _LARGEST else None
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return None
+    size = int(Fraction(match[1]) * 1024 ** _POWERS[(match[2] or "").lower()])
     return size if abs(size) < _LARGEST else None
 
 

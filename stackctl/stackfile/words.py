@@ -48,7 +48,7 @@ class _Reader:
 
     def take(self, char: str) -> None:
         if self._is_escaped:
-            self._append(_ESCAPES.get(char, char) if self._closer == '"' else char)
+            self._append(_ESCAPES.get(char, char) if self._closer in ("", '"') else char)
             self._is_escaped = False
         elif char == "\\" and self._closer != "'":
             self._append("")
