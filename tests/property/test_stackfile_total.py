@@ -199,5 +199,7 @@ def test_canonical_twice_is_canonical_once(tree: Any) -> None:
 def test_expressions_and_environment_files_are_total(text: str) -> None:
     faults: list[Fault] = []
     assert isinstance(expand(text, {"a": "1"}.get, faults=faults), str)
-    for key, value in read_dotenv(text, file=".env", lookup=lambda _: None, problems=Problems()).items():
-        assert key and isinstance(value, str)
+    problems = Problems()
+    for key, value in read_dotenv(text, file=".env", lookup=lambda _: None, problems=problems).items():
+        assert isinstance(value, str)
+        assert key or problems.all()
