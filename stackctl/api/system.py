@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
+from stackctl.api.images import BodyStream
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.stacks import Stacks
 from stackctl.reconcile.plan_json import plan_json
@@ -43,6 +44,8 @@ class SystemRoutes:
             Route("POST", f"{prefix}/stacks/{{project}}/plan", self._plan),
             Route("POST", f"{prefix}/stacks/{{project}}/apply", self._apply),
             Route("POST", f"{prefix}/stacks/{{project}}/run", self._run),
+            Route("POST", f"{prefix}/stacks/{{project}}/builds", self._builds),
+            Route("POST", f"{prefix}/contexts", self._add_context),
             Route("POST", f"{prefix}/applies/{{id}}/cancel", self._cancel),
         ]
 
@@ -63,6 +66,12 @@ class SystemRoutes:
     def _run(self, request: Request, connection: Connection, arguments: Arguments) -> None:
         wanted = _parse(run_request_from_json, request)
         _stream_events(connection, lambda emit: self._stacks.run(arguments["project"], wanted, emit))
+
+    def _builds(self, request: Request, _: Connection, __: Arguments) -> Answer:
+        return Answer(200, {"services": self._stacks.builds(_parse(stack_request_from_json, request))})
+
+    def _add_context(self, request: Request, _: Connection, __: Arguments) -> Answer:
+        return Answer(201, {"id": self._stacks.add_context(BodyStream(request.body()))})
 
     def _cancel(self, _: Request, __: Connection, arguments: Arguments) -> Answer:
         self._stacks.cancel(arguments["id"])

@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "lint": Entry("lint", "lint", "Tell what is wrong with the stack files, or may be regretted"),
         "schema": Entry("schema", "schema", "Print the schema of stack files"),
         "pull": Entry("pull", "pull", "Pull the images of the stack"),
+        "build": Entry("build", "build", "Build the images of the stack"),
         "image": Entry("image", "image", "Pull, load, import, list, tag and remove images"),
         "login": Entry("login", "login", "Log in to a registry"),
         "logout": Entry("login", "logout", "Forget the login to a registry"),
@@ -57,7 +58,6 @@ NOT_YET: Final = frozenset(
     {
         "alpha",
         "bridge",
-        "build",
         "commit",
         "convert",
         "cp",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stackctl.cli import declared
+from stackctl.cli.building import build_mode, with_contexts
 from stackctl.cli.changing import perform
 from stackctl.cli.connect import start_engine
 from stackctl.cli.settings import current_settings
@@ -12,10 +13,10 @@ from stackctl.cli.up_request import Choices, shared_options, up_request
 
 @declared.command()
 @shared_options
-@declared.refused("--build")
+@declared.flag("--build", help="Build images although nothing changed.")
 @declared.refused("--pull", takes_value=True)
 @declared.refused("--quiet-pull")
-@declared.flag("--no-build", hidden=True)
+@declared.flag("--no-build", help="Build no image although something changed.")
 @declared.flag("-y", "--yes", hidden=True)
 @declared.services
 def create(
@@ -25,11 +26,12 @@ def create(
     no_recreate: bool,
     remove_orphans: bool,
     no_deps: bool,
+    build: bool,
     no_build: bool,
     yes: bool,
 ) -> None:
     """Create the stack's containers, and do not start them."""
-    del no_build, yes
+    del yes
     _bring_up(
         Choices(
             services=services,
@@ -40,6 +42,7 @@ def create(
             no_deps=no_deps,
         ),
         is_started=False,
+        build=build_mode({"build": build, "no_build": no_build}),
     )
 
 
@@ -58,12 +61,14 @@ def scale(no_deps: bool, scales: tuple[str, ...]) -> None:
             no_deps=no_deps,
         ),
         is_started=True,
+        build="",
     )
 
 
-def _bring_up(choices: Choices, *, is_started: bool) -> None:
+def _bring_up(choices: Choices, *, is_started: bool, build: str) -> None:
     settings = current_settings()
     document = load_document(settings, choices.services)
-    request = up_request(settings, document, choices, no_start=not is_started)
+    request = up_request(settings, document, choices, no_start=not is_started, build=build)
     engine = start_engine(settings)
+    request = with_contexts(settings, engine, document, request)
     perform(settings, engine, document.name, request, title="up").raise_failure()

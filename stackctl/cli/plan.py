@@ -6,6 +6,7 @@ import json
 import sys
 
 from stackctl.cli import declared
+from stackctl.cli.building import with_inputs
 from stackctl.cli.connect import start_engine
 from stackctl.cli.failure import Failure
 from stackctl.cli.render.plan import plan_lines
@@ -44,7 +45,7 @@ def plan(
         remove_orphans=remove_orphans,
         no_deps=no_deps,
     )
-    request = up_request(settings, document, choices)
+    request = with_inputs(settings, document, up_request(settings, document, choices))
     answer = start_engine(settings).plan(document.name, request)
     found = answer.get("plan") or {}
     tell(settings, diagnostics_from_json([*(answer.get("diagnostics") or ()), *(found.get("warnings") or ())]))

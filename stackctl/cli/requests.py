@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stackctl.model.registry import Credentials
     from stackctl.wire.stack_request import StackRequest
 
-Verb = Literal["up", "down", "start", "stop", "restart", "kill"]
+Verb = Literal["up", "down", "start", "stop", "restart", "kill", "build"]
 
 
 def stack_request(verb: Verb, document: AnyStack | None, **options: Any) -> StackRequest:

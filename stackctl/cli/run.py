@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackctl.cli import declared
 from stackctl.cli.applying import follow
+from stackctl.cli.building import build_mode, run_with_contexts
 from stackctl.cli.connect import start_engine
 from stackctl.cli.exec import choose_tty, variables
 from stackctl.cli.failure import Failure, as_shells_exit
@@ -45,10 +46,10 @@ if TYPE_CHECKING:
 @declared.flag("--use-aliases", help="Answer to the service's names on its networks.")
 @declared.flag("--remove-orphans", help="Remove containers of services the files do not have.")
 @declared.flag("-q", "--quiet", "is_quiet", help="Show no progress.")
-@declared.refused("--build")
+@declared.flag("--build", help="Build the image although nothing changed.")
 @declared.refused("--pull", takes_value=True)
 @declared.refused("--quiet-pull")
-@declared.refused("--quiet-build")
+@declared.flag("--quiet-build", help="Do not show how far builds are.")
 @declared.refused("--cap-add", takes_value=True)
 @declared.refused("--cap-drop", takes_value=True)
 @declared.refused("--env-from-file", takes_value=True)
@@ -65,6 +66,8 @@ def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any)
     has_tty = not detach and choose_tty(no_tty=given["no_tty"], wants_tty=given["wants_tty"])
     request = _request(settings, document, service, {**given, "tty": has_tty, "remove": removes, "detach": detach})
     engine = start_engine(settings)
+    request = run_with_contexts(settings, engine, document, request)
+    settings = settings.with_quiet_builds() if given["quiet_build"] else settings
     container = _create(settings.with_progress("quiet") if is_quiet else settings, engine, document.name, request)
     if detach:
         with as_shells_exit():
@@ -127,6 +130,7 @@ def _request(settings: Settings, document: AnyStack, service: str, given: dict[s
         document,
         services=(service,),
         no_deps=given["no_deps"],
+        build=build_mode(given),
         credentials=logins_for(settings, document),
         remove_orphans=given["remove_orphans"] or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from stackctl.cli.render.build_course import Builds
 from stackctl.cli.render.course import Course, Update
 from stackctl.cli.render.plan import plan_lines
 from stackctl.cli.render.pull_course import Pulls
@@ -31,6 +32,7 @@ class Screen:
         self._view = view
         self._course = Course()
         self._pulls = Pulls()
+        self._builds = Builds()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="screen", daemon=True)
@@ -54,13 +56,18 @@ class Screen:
                     updates = list(self._course.follow(event))
                 for update in updates:
                     self.show(update)
-            case "pull":
-                if not self._settings.is_pull_quiet:
-                    self._pulls.take(event, self.show_progress)
+            case "pull" | "build":
+                self._take_progress(event)
             case "waiting":
                 self.note(f"waiting: {event.get('detail')}")
             case "warning":
                 tell(self._settings, diagnostics_from_json([event.get("diagnostic")]), self.note)
+
+    def _take_progress(self, event: Mapping[str, Any]) -> None:
+        if event.get("event") == "pull" and not self._settings.is_pull_quiet:
+            self._pulls.take(event, self.show_progress)
+        if event.get("event") == "build" and not self._settings.is_build_quiet:
+            self._builds.take(event, self.show, None if self._view.is_live else self.note)
 
     def _show_plan(self, text: str) -> None:
         if self._shows_plan and text and self._settings.progress not in ("json", "quiet"):

@@ -71,6 +71,7 @@ class Settings:
         self.ansi: Final = ansi
         self.has_all_resources: Final = has_all_resources
         self.is_pull_quiet: bool = is_pull_quiet
+        self.is_build_quiet: bool = False
         self.arguments: Final = arguments
         self.lines: Final[dict[tuple[str, int], str]] = {}
         self.typed_in: Final[list[str]] = []
@@ -88,6 +89,12 @@ class Settings:
         """Return the same settings without progress of pulls; both collect in one place."""
         found = copy(self)
         found.is_pull_quiet = True
+        return found
+
+    def with_quiet_builds(self) -> Settings:
+        """Return the same settings without progress of builds; both collect in one place."""
+        found = copy(self)
+        found.is_build_quiet = True
         return found
 
     def is_set(self, variable: str) -> bool:

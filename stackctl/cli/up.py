@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stackctl.cli import declared
+from stackctl.cli.building import build_mode, with_contexts
 from stackctl.cli.changing import perform
 from stackctl.cli.connect import start_engine
 from stackctl.cli.options import reject_pairs
@@ -43,10 +44,10 @@ _PAIRS = (
 @declared.flag("--timestamps", help="Show when each line was written.")
 @declared.flag("--abort-on-container-exit", help="Stop all once one ends.")
 @declared.option("--exit-code-from", default="", metavar="SERVICE", help="Exit as it does; implies the above.")
-@declared.refused("--build")
+@declared.flag("--build", help="Build images although nothing changed.")
 @declared.option("--pull", type=declared.Choice(("always", "missing", "never")), help="When to pull images.")
 @declared.flag("--quiet-pull", help="Do not show how far pulls are.")
-@declared.refused("--quiet-build")
+@declared.flag("--quiet-build", help="Do not show how far builds are.")
 @declared.refused("--always-recreate-deps")
 @declared.refused("-V", "--renew-anon-volumes")
 @declared.refused("--abort-on-container-failure")
@@ -55,7 +56,7 @@ _PAIRS = (
 @declared.refused("--attach-dependencies")
 @declared.refused("-w", "--watch")
 @declared.refused("--menu")
-@declared.flag("--no-build", hidden=True)
+@declared.flag("--no-build", help="Build no image although something changed.")
 @declared.flag("-y", "--yes", hidden=True)
 @declared.services
 def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float, **given: Any) -> None:
@@ -65,9 +66,11 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
     stops them.
     """
     settings = current_settings().with_quiet_pulls() if given["quiet_pull"] else current_settings()
+    settings = settings.with_quiet_builds() if given["quiet_build"] else settings
     code_from, aborts = given["exit_code_from"], given["abort_on_container_exit"]
     options = {"--detach": detach, "--wait": wait, "--abort-on-container-exit": aborts}
     reject_pairs({**options, "--exit-code-from": code_from, "--no-start": given["no_start"]}, _PAIRS)
+    reject_pairs({"--build": given["build"], "--no-build": given["no_build"]}, [("--build", "--no-build")])
     document = load_document(settings, services)
     if code_from and code_from not in (known := _names(document.tree.get("services"))):
         raise no_such_service(code_from, known)
@@ -80,8 +83,10 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
         wait_timeout_s=wait_timeout,
         timeout_s=given["timeout"],
         pull=given["pull"] or "",
+        build=build_mode(given),
     )
     engine = start_engine(settings)
+    request = with_contexts(settings, engine, document, request)
     if detach or wait or given["no_start"]:
         pids = engine_processes(settings)
         ending = perform(settings, engine, document.name, request, title="up")

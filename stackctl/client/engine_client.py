@@ -87,6 +87,20 @@ class EngineClient:
         target = f"/stackctl/v1/stacks/{quote(project)}/run"
         return self._post(target, run_request_to_json(wanted)).json_lines()
 
+    def builds(self, project: str, wanted: StackRequest) -> list[str]:
+        """Return the services whose images the request would build: their contexts are to be sent first."""
+        from stackctl.wire.stack_request import stack_request_to_json  # as above
+
+        target = f"/stackctl/v1/stacks/{quote(project)}/builds"
+        found: list[str] = self._post(target, stack_request_to_json(wanted)).json()["services"]
+        return found
+
+    def send_context(self, source: Readable) -> str:
+        """Send the context of a build as a tar; return its name for the request that builds it."""
+        answer = upload(self._path, "/stackctl/v1/contexts", source, patience_s=self._patience_s).json()
+        name: str = answer["id"]
+        return name
+
     def cancel(self, apply_id: str) -> None:
         """Let an apply start no further step."""
         self._post(f"/stackctl/v1/applies/{quote(apply_id)}/cancel").finish()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackctl import labels
+from stackctl.engines.local_builds import BuildWishes, LocalBuilds
 from stackctl.engines.local_registries import LocalRegistries, TellPull
 from stackctl.engines.observing import (
     changed,
@@ -40,6 +41,7 @@ from stackctl.model.volume import VolumeSpec
 from stackctl.reconcile.action import (
     Action,
     AwaitCondition,
+    BuildImage,
     CreateContainer,
     CreateNetwork,
     CreateVolume,
@@ -81,11 +83,16 @@ class LocalEngine:
         self._supervisor = supervisor
         self._images = images
         self._registries = LocalRegistries(images)
+        self.builds = LocalBuilds(paths, supervisor, images)
+        self._wishes = BuildWishes()
         self._specs: dict[tuple[str, int], ContainerSpec] = {}
 
-    def for_caller(self, credentials: Mapping[str, Credentials], tell: TellPull) -> LocalEngine:
-        """Return the same engine as it is for one caller: registries know who asks, and pulls are told of."""
+    def for_caller(
+        self, credentials: Mapping[str, Credentials], tell: TellPull, wishes: BuildWishes | None = None
+    ) -> LocalEngine:
+        """Return the same engine as it is for one caller: registries know who asks, pulls and builds are told of."""
         own = copy.copy(self)
+        own._wishes = wishes or self._wishes
         own._registries = LocalRegistries(self._images, credentials, tell)
         return own
 
@@ -163,6 +170,8 @@ class LocalEngine:
         match action:
             case PullImage():
                 self._registries.perform(action, cancelled)
+            case BuildImage():
+                self._build(action, cancelled)
             case CreateNetwork(spec):
                 self._supervisor.call("create-network", spec=codec.encode(spec))
             case RemoveNetwork(name, expect_id):
@@ -209,6 +218,21 @@ class LocalEngine:
         answer = self._supervisor.call("create", spec=codec.encode(spec), root=codec.encode(root))
         created: str = answer["id"]
         return created
+
+    def _build(self, action: BuildImage, cancelled: CancelCheck) -> None:
+        def pull(reference: str, platform: str) -> str:
+            return self._registries.fetch(reference, platform, cancelled)
+
+        self.builds.perform(action, self._wishes, pull, cancelled)
+
+    def image_id(self, reference: str) -> str:
+        """See ``reconcile.builds.KnownImages``."""
+        found = self._images.resolve(reference)
+        return found.id if found is not None else ""
+
+    def build_inputs(self, reference: str) -> str:
+        """See ``reconcile.builds.KnownImages``."""
+        return self.builds.inputs(reference)
 
     def spec_of(self, facts: Message) -> ContainerSpec | None:
         """Return a container's specification, None when it was removed meanwhile."""

@@ -79,6 +79,11 @@ class LocalRegistries:
         news = "Downloaded newer image for" if pulled.is_new else "Image is up to date for"
         return [f"Digest: {pulled.digest}", f"Status: {news} {reference}"]
 
+    def fetch(self, reference: str, platform: str, cancelled: Callable[[], bool]) -> str:
+        """Pull an image as who the engine was asked by, and return its id."""
+        access = self._access(reference, tell=lambda progress: self._tell(reference, progress), cancelled=cancelled)
+        return self._store.pull(reference, platform, access).id
+
     def log_in(self, registry: str, credentials: Credentials) -> None:
         """Return when the registry, "" for Docker Hub, takes the credentials. Raises ImageError."""
         self._store.check_login(registry or DEFAULT_REGISTRY, self._access("", credentials=credentials))

@@ -31,6 +31,7 @@ from stackctl.model.stack import Condition
 from stackctl.reconcile.action import (
     Action,
     AwaitCondition,
+    BuildImage,
     CreateContainer,
     CreateNetwork,
     CreateVolume,
@@ -72,7 +73,8 @@ def _no_fault(_action: Action) -> Fault | None:
 class MemoryEngine:
     """An engine without a machine. Any thread may call any method.
 
-    ``images`` are by reference, ``remote_images`` what registries have. ``behaviour_of`` says what a container's
+    ``images`` are by reference, ``remote_images`` what registries have, ``built_images`` what builds come to, by
+    service. ``behaviour_of`` says what a container's
     process does. ``fault_of`` may be
     replaced at any time, and is asked before each action.
     """
@@ -88,6 +90,7 @@ class MemoryEngine:
     ) -> None:
         self.images = dict(images)
         self.remote_images = dict(remote_images or {})
+        self.built_images: dict[str, ResolvedImage] = {}
         self.fault_of: Callable[[Action], Fault | None] = _no_fault
         self.performed: list[Action] = []
         self._traits = traits or Traits()
@@ -168,6 +171,8 @@ class MemoryEngine:
         match action:
             case PullImage(reference, _, image_id, _):
                 self._pull(reference, image_id)
+            case BuildImage():
+                self._build(action)
             case CreateNetwork(spec):
                 world.create_network(spec)
             case RemoveNetwork(name, expect_id):
@@ -189,6 +194,13 @@ class MemoryEngine:
         if found is None:
             raise NotFound(f"{reference} is not in the registry", code="image-not-found")
         self.images[reference] = replace(found, remote_digest="")
+
+    def _build(self, action: BuildImage) -> None:
+        made = self.built_images.get(action.service)
+        if made is None:
+            raise NotFound(f"the context of service {action.service} was not sent", code="build-context-missing")
+        for reference in (action.reference, *action.spec.tags):
+            self.images[reference] = made
 
     def _perform_on_container(self, action: Action) -> None:
         world = self._world

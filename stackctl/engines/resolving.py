@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from stackctl.diagnostics import Diagnostic
@@ -20,24 +20,29 @@ _UNKNOWN: Final = ResolvedImage("", ImageConfig())
 """Stands for the image of a service that the request is not about: nothing is made from it."""
 
 
-def resolve_images(engine: LocalEngine, stack: Stack, request: StackRequest) -> dict[str, ResolvedImage]:
+def resolve_images(
+    engine: LocalEngine, stack: Stack, request: StackRequest, built: Collection[str] = ()
+) -> dict[str, ResolvedImage]:
     """Return the image of each service, asking registries as policies say.
 
-    Raises PlanError, naming every service whose image cannot be had.
+    Services with ``build:`` never have theirs from a registry; those in ``built`` need not have one yet. Raises
+    PlanError, naming every service whose image cannot be had.
     """
     asked = image_requests(stack, request.pull or None)
-    needed = _needed(stack, request)
+    needed = needed_services(stack, request)
     local = {name: ImageRequest(image.reference, image.platform, "never") for name, image in asked.items()}
-    wanted = {name: asked[name] if name in needed else local[name] for name in stack.services}
+    remote = {name for name in needed if stack.services[name].build is None}
+    wanted = {name: asked[name] if name in remote else local[name] for name in stack.services}
     found, failures = _find(engine, wanted.values())
-    missing = [name for name in stack.services if name in needed and wanted[name] not in found]
+    missing = [name for name in stack.services if name in needed - set(built) and wanted[name] not in found]
     if missing:
         diagnostics = tuple(_image_missing(stack, name, failures.get(wanted[name])) for name in missing)
         raise PlanError(diagnostics[0].detail, code="image-not-found", diagnostics=diagnostics)
     return {name: found.get(wanted[name], _UNKNOWN) for name in stack.services}
 
 
-def _needed(stack: Stack, request: StackRequest) -> set[str]:
+def needed_services(stack: Stack, request: StackRequest) -> set[str]:
+    """Return the services that a request is about: those that are named, and what they depend on."""
     chosen = [name for name in request.services if name in stack.services]
     if not chosen:
         return set(stack.services)
@@ -75,9 +80,14 @@ def _find(
 
 
 def _image_missing(stack: Stack, service: str, why: StackctlError | None) -> Diagnostic:
-    where = stack.where("services", service, "image")
+    is_built = stack.services[service].build is not None
+    where = stack.where("services", service, "build" if is_built else "image")
     image = stack.services[service].image
-    hint = f"bring it in with: stackctl image load -i ARCHIVE, or stackctl image import ROOT.tar {image}"
+    hint = (
+        f"build it: stackctl build {service}"
+        if is_built
+        else f"bring it in with: stackctl image load -i ARCHIVE, or stackctl image import ROOT.tar {image}"
+    )
     detail = f"service {service} needs the image {image}, and may not pull it."
     if why is not None:
         detail = f"service {service} needs the image {image}: {why}."

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from stackctl import __version__
 from stackctl.diagnostics import Diagnostic
+from stackctl.engines.building import builds_for, contexts_of, wishes_of
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.resolving import resolve_images
 from stackctl.engines.run_options import run_argv, short_forms
-from stackctl.engines.step_errors import LastWords, located
+from stackctl.engines.step_errors import LastWords, diagnostics_of
 from stackctl.errors import (
     ApplyError,
     EngineError,
@@ -24,11 +25,13 @@ from stackctl.errors import (
     StackFileError,
     UsageError,
 )
+from stackctl.images.chunks import Readable
 from stackctl.model.container import ContainerSpec, ContentMount
 from stackctl.model.registry import PullProgress
 from stackctl.model.stack import Service, Stack
 from stackctl.reconcile.action import CreateNetwork
 from stackctl.reconcile.apply import Outcome, Report, apply
+from stackctl.reconcile.builds import build_plan, builds_of
 from stackctl.reconcile.desired import Desired, desired, resource_names
 from stackctl.reconcile.engine import ImageRequest, ResourceNames
 from stackctl.reconcile.existing import plan_down, plan_kill, plan_restart, plan_start, plan_stop
@@ -69,6 +72,9 @@ class Stacks:
         return self._plan(project, request, self._engine_for(request))
 
     def _plan(self, project: str, request: StackRequest, engine: LocalEngine) -> tuple[Plan, tuple[Diagnostic, ...]]:
+        if request.verb == "build":
+            stack, found = _stack(request)
+            return build_plan(stack.name, tuple(builds_for(engine, stack, request).values())), found
         if request.verb != "up":
             observed = self._engine.snapshot(project, ResourceNames())
             return _EXISTING[request.verb](observed, policy_of(request)), ()
@@ -76,16 +82,26 @@ class Stacks:
         observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
         return plan_up(wanted, observed, policy_of(request), self._engine.traits()), warnings
 
+    def builds(self, request: StackRequest) -> tuple[str, ...]:
+        """Return the services whose images a request would build. Raises StackFileError, UsageError."""
+        return tuple(builds_for(self._engine, _stack(request)[0], request))
+
+    def add_context(self, stream: Readable) -> str:
+        """Take the context of a build; return its name for the request that builds it. Raises ImageError."""
+        return self._engine.builds.contexts.add(stream)
+
     def apply(self, project: str, request: StackRequest, emit: Emit) -> None:
         """Plan and perform, telling ``emit`` all that happens; the last event says how it ended. Never raises."""
         engine = self._engine_for(request, emit)
-        with self._running(emit) as cancelled:
+        with self._running(emit, request) as cancelled:
             with self._locked(project, emit):
                 # Order: the stamp before the look, so that whatever changes after it makes the stamp invalid.
                 stamp = self._engine.stamp(project) if request.verb == "up" else ""
                 plan, warnings = self._plan(project, request, engine)
                 self._contents.store(request.contents)
                 _tell_plan(emit, plan, warnings)
+                if request.verb == "up" and self._build(plan, engine, emit, cancelled):
+                    stamp, plan = self._plan_rest(project, request, engine, plan, emit)
                 report = apply(plan, engine, _Teller(emit), cancelled.is_set)
                 self._drop_unused_contents()
                 self._tell_notices(emit, plan)
@@ -99,21 +115,45 @@ class Stacks:
         stamp = self._engine.stamp(project)
         try:
             # What registries have now is the next command's affair.
-            return stamp, self._plan(project, replace(request, pull="never"), engine)[0]
+            return stamp, self._plan(project, replace(request, pull="never", build=""), engine)[0]
         except StackctlError:  # what was asked is done, whatever else there is now
             return "", done
+
+    def _build(self, plan: Plan, engine: LocalEngine, emit: Emit, cancelled: threading.Event) -> bool:
+        """Perform the builds of a plan, and nothing else of it; return whether there were any. Raises ApplyError."""
+        builds = builds_of(plan)
+        if builds is None:
+            return False
+        report = apply(builds, engine, _Teller(emit), cancelled.is_set)
+        _raise_failures(report, cancelled.is_set(), self._engine.last_words)
+        return True
+
+    def _plan_rest(
+        self, project: str, request: StackRequest, engine: LocalEngine, shown: Plan, emit: Emit
+    ) -> tuple[str, Plan]:
+        """Plan again, now that the images are there, and tell what has come to be otherwise than shown."""
+        stamp = self._engine.stamp(project)
+        plan, _ = self._plan(project, replace(request, build="never"), engine)
+        is_as_shown = _outline(plan) == _outline(shown)
+        emit({"event": "plan", "plan": plan_json(plan), "text": "" if is_as_shown else plan_summary(plan)})
+        return stamp, plan
 
     def run(self, project: str, wanted_run: RunRequest, emit: Emit) -> None:
         """Bring a service's dependencies up and create a one-off of it; the last event names it. Never raises."""
         request, service = wanted_run.stack, wanted_run.service
         engine = self._engine_for(request, emit)
-        with self._running(emit) as cancelled:
-            wanted, warnings = self._desired(replace(request, services=(service,)), engine)
+        with self._running(emit, request) as cancelled:
+            request = replace(request, services=(service,))
+            wanted, warnings = self._desired(request, engine)
             needed = _service(wanted.stack, service)
             self._contents.store(request.contents)
             with self._locked(project, emit):
                 plan = self._plan_dependencies(wanted, needed, request)
                 _tell_plan(emit, plan, warnings)
+                if self._build(plan, engine, emit, cancelled):
+                    wanted, _ = self._desired(replace(request, build="never"), engine)
+                    plan = self._plan_dependencies(wanted, needed, request)
+                    emit({"event": "plan", "plan": plan_json(plan), "text": ""})
                 report = apply(plan, engine, _Teller(emit), cancelled.is_set)
                 _raise_failures(report, cancelled.is_set(), self._engine.last_words)
                 created = self._engine.create(self._oneoff(wanted, wanted_run))
@@ -161,22 +201,20 @@ class Stacks:
 
     def _engine_for(self, request: StackRequest, emit: Emit = lambda _: None) -> LocalEngine:
         """Return the engine as the caller may use it: with the caller's logins to registries."""
-        return self._engine.for_caller(request.credentials, lambda image, moment: emit(_pull_json(image, moment)))
+        return self._engine.for_caller(
+            request.credentials, lambda image, moment: emit(_pull_json(image, moment)), wishes_of(request, emit)
+        )
 
     def _desired(self, request: StackRequest, engine: LocalEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
-        if request.document is None:
-            raise UsageError("a stack file is needed for this")
-        stack, diagnostics = decode(document_from_wire(request.document))
-        if stack is None:
-            errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
-            raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
+        stack, diagnostics = _stack(request)
         stack = _scaled(stack, request.scale)
-        images = resolve_images(engine, stack, request)
+        builds = builds_for(engine, stack, request)
+        images = resolve_images(engine, stack, request, builds)
         fingerprints = self._contents.fingerprints(request.contents)
-        return desired(stack, images, fingerprints, version=__version__), diagnostics
+        return desired(stack, images, fingerprints, version=__version__, builds=builds), diagnostics
 
     @contextmanager
-    def _running(self, emit: Emit) -> Iterator[threading.Event]:
+    def _running(self, emit: Emit, request: StackRequest) -> Iterator[threading.Event]:
         """Give the apply an id, and turn what goes wrong into its last event."""
         apply_id, cancelled = os.urandom(8).hex(), threading.Event()
         self._cancelled[apply_id] = cancelled
@@ -187,6 +225,7 @@ class Stacks:
             emit({"event": "end", "ok": False, "error": _failure(error)})
         finally:
             del self._cancelled[apply_id]
+            self._engine.builds.contexts.drop(contexts_of(request))
 
     @contextmanager
     def _locked(self, project: str, emit: Emit) -> Iterator[None]:
@@ -259,15 +298,30 @@ def _unchanged(plan: Plan, stamp: str) -> dict[str, Any]:
     return {"stamp": stamp, "unchanged": {"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)}}
 
 
+def _outline(plan: Plan) -> list[tuple[str, str]]:
+    """Return what becomes of each resource, whatever the reason."""
+    return sorted((change.name, change.kind) for change in plan.changes)
+
+
 def _raise_failures(report: Report, was_cancelled: bool, last_words: LastWords) -> None:
     if report.failures:
         first = report.failures[0]
-        diagnostics = tuple(located(outcome, last_words) for outcome in report.failures if outcome.error is not None)
+        diagnostics = tuple(found for outcome in report.failures for found in diagnostics_of(outcome, last_words))
         code = first.error.code if first.error is not None else None
         hint = first.error.hint if first.error is not None else ""
         raise ApplyError(str(first.error), code=code, hint=hint, diagnostics=diagnostics)
     if was_cancelled and not report.is_ok:
         raise ApplyError("cancelled", code="cancelled")
+
+
+def _stack(request: StackRequest) -> tuple[Stack, tuple[Diagnostic, ...]]:
+    if request.document is None:
+        raise UsageError("a stack file is needed for this")
+    stack, diagnostics = decode(document_from_wire(request.document))
+    if stack is None:
+        errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
+        raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
+    return stack, diagnostics
 
 
 def _service(stack: Stack, name: str) -> Service:

@@ -50,6 +50,13 @@ class LastWords(Protocol):
     def __call__(self, name: str, count: int) -> Sequence[str]: ...
 
 
+def diagnostics_of(outcome: Outcome, last_words: LastWords) -> tuple[Diagnostic, ...]:
+    """Return what is to be said of a failed step; what its error says itself comes before all we could add."""
+    if outcome.error is None:
+        return ()
+    return tuple(outcome.error.diagnostics) or (located(outcome, last_words),)
+
+
 def located(outcome: Outcome, last_words: LastWords) -> Diagnostic:
     """Return the failure of a step with the best place there is, and what the container concerned said last.
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from stackctl.diagnostics import SourceRange
+from stackctl.model.build import BuildSpec
 from stackctl.model.container import (
     BindMount,
     Device,
@@ -78,6 +79,7 @@ class Service:
 
     name: str
     image: str
+    build: BuildSpec | None = None
     replicas: int = 1
     container_name: str = ""
     command: tuple[str, ...] | None = None

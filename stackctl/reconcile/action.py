@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from stackctl.model.build import BuildSpec
 from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import Condition
@@ -27,6 +28,20 @@ class PullImage:
     platform: str
     image_id: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildImage:
+    """The image ``reference`` is what ``spec`` comes to, built of the files that were sent for ``service``.
+
+    ``written`` is the same as the stack file has it, without what a command line added for this once: what the
+    image is known to be built from. ContainerError, ImageError when a step of it fails; its diagnostics say which.
+    """
+
+    reference: str
+    service: str
+    spec: BuildSpec
+    written: BuildSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,7 @@ class AwaitCondition:
 
 Action: TypeAlias = (
     PullImage
+    | BuildImage
     | CreateNetwork
     | RemoveNetwork
     | CreateVolume

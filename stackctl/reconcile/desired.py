@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from stackctl import labels
+from stackctl.diagnostics import SourceRange
 from stackctl.model.container import ContainerSpec, ShareNetwork, VolumeMount
 from stackctl.model.fingerprint import fingerprint
 from stackctl.model.image import ResolvedImage
@@ -15,7 +16,7 @@ from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import Dependency, ShareServiceNetwork, Stack
 from stackctl.model.volume import VolumeSpec
-from stackctl.reconcile.action import PullImage
+from stackctl.reconcile.action import BuildImage, PullImage
 from stackctl.reconcile.engine import ImageRequest, PullPolicy, ResourceNames
 from stackctl.reconcile.replica import container_name, dependencies, numbered, service_spec
 
@@ -37,12 +38,21 @@ class DesiredContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedBuild:
+    """A build that is needed: why, and where it is written."""
+
+    action: BuildImage
+    because: str
+    source: SourceRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """Everything that should exist, by key.
 
     ``stack`` is what it was made from. ``common`` is what the replicas of each service share, also of a
     service that should have none now: see ``replica.numbered``. ``pulls`` has the services whose image only a
-    registry has so far.
+    registry has so far, ``builds`` those whose image is to be built: what it will be is not known yet.
     """
 
     stack: Stack
@@ -52,6 +62,7 @@ class Desired:
     volumes: Mapping[ResourceKey, VolumeSpec]
     version: str = ""
     pulls: Mapping[str, PullImage] = field(default_factory=lambda: MappingProxyType({}))
+    builds: Mapping[str, PlannedBuild] = field(default_factory=lambda: MappingProxyType({}))
 
     def by_service(self) -> dict[str, list[ResourceKey]]:
         """Return the keys of every service's replicas, the lowest number first; [] where there are none."""
@@ -80,12 +91,23 @@ def resource_names(stack: Stack) -> ResourceNames:
     return ResourceNames(containers, networks, tuple(volume.name for volume in stack.volumes.values()))
 
 
-def desired(stack: Stack, images: Mapping[str, ResolvedImage], contents: Mapping[str, str], *, version: str) -> Desired:
+_NO_BUILDS: Final[Mapping[str, PlannedBuild]] = MappingProxyType({})
+
+
+def desired(
+    stack: Stack,
+    images: Mapping[str, ResolvedImage],
+    contents: Mapping[str, str],
+    *,
+    version: str,
+    builds: Mapping[str, PlannedBuild] = _NO_BUILDS,
+) -> Desired:
     """Decide everything that should exist.
 
     ``images`` is keyed by service; ``contents`` maps ``config/KEY`` and ``secret/KEY`` to fingerprints;
-    ``version`` goes into the labels.
+    ``version`` goes into the labels. ``builds`` are by service, too: until one is done its image has no id.
     """
+    images = {name: replace(image, id="") if name in builds else image for name, image in images.items()}
     common = {
         name: service_spec(stack, service, images[name], contents, version) for name, service in stack.services.items()
     }
@@ -109,6 +131,7 @@ def desired(stack: Stack, images: Mapping[str, ResolvedImage], contents: Mapping
         MappingProxyType(volumes),
         version,
         MappingProxyType(pulls),
+        MappingProxyType(dict(builds)),
     )
     return with_numbers(bare, numbers)
 

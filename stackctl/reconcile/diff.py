@@ -57,6 +57,8 @@ def _image_reasons(wanted: ContainerSpec, existing: ContainerSpec) -> list[Reaso
     where = wanted.origin.get("image_ref")
     if wanted.image_ref != existing.image_ref:
         return [Reason("image", existing.image_ref, wanted.image_ref, where)]
+    if not wanted.image_id:
+        return [Reason(f"image {wanted.image_ref} is built anew", source=where)]
     if wanted.image_id != existing.image_id:
         return [Reason(f"image {wanted.image_ref}", _short(existing.image_id), _short(wanted.image_id), where)]
     return []

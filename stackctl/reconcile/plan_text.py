@@ -7,6 +7,7 @@ from typing import Final, assert_never
 from stackctl.reconcile.action import (
     Action,
     AwaitCondition,
+    BuildImage,
     CreateContainer,
     CreateNetwork,
     CreateVolume,
@@ -50,6 +51,8 @@ def action_title(action: Action) -> str:
     match action:
         case PullImage(reference):
             return f"pull image {reference}"
+        case BuildImage(reference):
+            return f"build image {reference}"
         case CreateNetwork(spec):
             return f"create network {spec.name}"
         case CreateVolume(spec):
@@ -62,18 +65,16 @@ def action_title(action: Action) -> str:
             return f"remove volume {name}"
         case RenameContainer(name, new_name):
             return f"rename {name} to {new_name}"
-        case KillContainer(name, _, signal):
-            return f"kill {name} with {signal}"
-        case StartContainer() | StopContainer() | RemoveContainer() | UpdateContainer() | AwaitCondition():
-            return _short_title(action)
         case _:
-            assert_never(action)
+            return _container_title(action)
 
 
-def _short_title(
-    action: StartContainer | StopContainer | RemoveContainer | UpdateContainer | AwaitCondition,
+def _container_title(
+    action: KillContainer | StartContainer | StopContainer | RemoveContainer | UpdateContainer | AwaitCondition,
 ) -> str:
     match action:
+        case KillContainer(name, _, signal):
+            return f"kill {name} with {signal}"
         case StartContainer(name):
             return f"start {name}"
         case StopContainer(name):
@@ -119,16 +120,24 @@ def plan_summary(plan: Plan) -> str:
         lines.append(f"  {_SYMBOLS[change.kind]} {change.key.kind} {change.name}  ({_WHAT[change.kind]})")
         lines += [f"      {reason}" for reason in change.reasons]
     lines += [f"  + {action_title(step.action)}" for step in plan.steps if isinstance(step.action, PullImage)]
-    lines += ["", "Plan: " + _counts(plan.changes) + "."]
+    builds = [step for step in plan.steps if isinstance(step.action, BuildImage)]
+    for step in builds:
+        lines += [f"  + {action_title(step.action)}", f"      {step.because}" + _place(step)]
+    lines += ["", "Plan: " + _counts(plan.changes, len(builds)) + "."]
     destroyed = [step for step in plan.steps if step.disruption == "destroys data"]
     if destroyed:
         lines.append(f"This destroys data: {', '.join(action_title(step.action) for step in destroyed)}.")
     return "\n".join(lines) + "\n"
 
 
-def _counts(changes: tuple[Change, ...]) -> str:
+def _place(step: Step) -> str:
+    return f"  ({step.source})" if step.source else ""
+
+
+def _counts(changes: tuple[Change, ...], builds: int) -> str:
     counts: dict[str, int] = {}
     for change in changes:
         counts[change.kind] = counts.get(change.kind, 0) + 1
-    parts = [f"{counts[kind]} to {kind}" for kind in _WHAT if counts.get(kind)]
+    parts = [f"{builds} to build"] if builds else []
+    parts += [f"{counts[kind]} to {kind}" for kind in _WHAT if counts.get(kind)]
     return ", ".join(parts) or "no resource changes, only what is left over is mended"

@@ -29,8 +29,8 @@ from stackctl.model.stack import ContentUse, Dependency, Path, Service, ShareSer
 # Where a field of the specification may be written, the most telling place first.
 _PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
     {
-        "image_ref": (("image",),),
-        "image_id": (("image",),),
+        "image_ref": (("image",), ("build",)),
+        "image_id": (("image",), ("build",)),
         "argv": (("command",), ("entrypoint",)),
         "env": (("environment",),),
         "mounts": (("volumes",), ("configs",), ("secrets",), ("tmpfs",)),

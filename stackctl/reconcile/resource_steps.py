@@ -151,7 +151,7 @@ class ResourceSteps:
                     self.remove(holder, fate.because)
 
     def _images(self) -> None:
-        """Bring in what containers are made from, each image once."""
+        """Bring in what containers are made from, each image once; build what is built here."""
         made = {key.name for key, change in self._changes.containers.items() if change.kind in ("create", "replace")}
         made |= {self._oneoff_of} - {""}
         steps: dict[PullImage, int] = {}
@@ -161,6 +161,11 @@ class ResourceSteps:
                     line = self._matched.wanted.stack.where("services", service, "image")
                     steps[pull] = self._steps.add(pull, because="is not here", source=line)
                 self._made["image", service] = steps[pull]
+        about = self._changes.services | ({self._oneoff_of} - {""})
+        for service, build in sorted(self._matched.wanted.builds.items()):
+            if service in about:
+                step = self._steps.add(build.action, because=build.because, source=build.source)
+                self._made["image", service] = step
 
     def _networks(self) -> None:
         used = {name for spec in self._users() for name in networks_of(spec)}

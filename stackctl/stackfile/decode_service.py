@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from stackctl.model.container import Dns, Limits, LogPolicy, RestartPolicy, Ulimit
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.stack import Condition, Dependency, Path, PullPolicy, Service
+from stackctl.stackfile.decode_build import build_spec
 from stackctl.stackfile.decode_mounts import MountDecoder, devices
 from stackctl.stackfile.decode_network import exposed_ports, networking, published_ports
 from stackctl.stackfile.node import Json
@@ -72,6 +73,7 @@ class _Decoder:
         return Service(
             name=self._name,
             image=self._text("image") or f"{self._names.project}-{self._name}",
+            build=build_spec(entry.get("build"), self._text("platform")),
             replicas=self._replicas(),
             container_name=self._text("container_name"),
             command=self._argv("command"),

@@ -13,6 +13,7 @@ from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
 from stackctl.stackfile.support_table import TOP, Table, Verdict, minor, no
+from stackctl.stackfile.transform import is_remote
 from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
 
 _LOG_DRIVERS = ("", "json-file", "local")
@@ -170,6 +171,21 @@ def _pull_policy(value: Json, path: Path) -> Iterator[_Finding]:
         yield _Finding(path, verdict, is_value=True)
 
 
+def _build(value: Json, path: Path) -> Iterator[_Finding]:
+    build = as_dict(value)
+    context = as_text(build.get("context"))
+    if is_remote(context):
+        yield _Finding(
+            (*path, "context"), no("only folders of this machine are built", "fetch it first"), is_value=True
+        )
+    network = as_text(build.get("network"))
+    if network not in ("", "default", "none", "host"):
+        verdict = no("commands of a build run with `default`, `none` or `host`")
+        yield _Finding((*path, "network"), verdict, is_value=True)
+    if len(texts(build.get("platforms"))) > 1:
+        yield _Finding((*path, "platforms"), no("images are built for one platform, this machine's"), is_value=True)
+
+
 def _driver(allowed: tuple[str, ...], reason: str) -> _Rule:
     def rule(value: Json, path: Path) -> Iterator[_Finding]:
         if as_text(value) not in ("", *allowed):
@@ -200,6 +216,7 @@ def _ipam(value: Json, path: Path) -> Iterator[_Finding]:
 
 
 _RULES: dict[Path, _Rule] = {
+    ("services", "*", "build"): _build,
     ("services", "*", "cgroup"): _cgroup,
     ("services", "*", "deploy"): _deploy,
     ("services", "*", "ipc"): _ipc,

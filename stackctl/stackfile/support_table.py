@@ -37,13 +37,10 @@ def minor(reason: str, hint: str = "remove it") -> Verdict:
 
 _SWARM = minor("it only means something to a cluster of machines")
 _WINDOWS = minor("it only means something on Windows")
-_NO_BUILD = no(
-    "images are not built yet",
-    "build the image with another tool, load it with `stackctl image load`, and name it in `image:`",
-)
 _NO_HOOK = no("commands at points of a container's life are not run yet")
 _NO_GPU = no("GPUs are not handed out yet")
 _ROLLOUT = minor("updates are not rolled out step by step yet")
+_BY_MOUNT = minor("owner and mode are those that `RUN --mount=type=secret` asks for")
 _KEPT_ONLY = minor("annotations are kept, and nobody reads them")
 
 _CONTENT: Table = {"source": YES, "target": YES, "uid": YES, "gid": YES, "mode": YES}
@@ -77,6 +74,33 @@ _DEPLOY: Table = {
         "window": minor("a container counts as started at once"),
     },
     "placement": {"constraints": _SWARM, "preferences": _SWARM, "max_replicas_per_node": _SWARM},
+}
+_BUILD: Table = {
+    "context": YES,
+    "dockerfile": YES,
+    "dockerfile_inline": YES,
+    "args": YES,
+    "ssh": no("agents of ssh are not passed into builds yet"),
+    "labels": YES,
+    "cache_from": minor("the cache of builds is the engine's own"),
+    "cache_to": minor("the cache of builds is the engine's own"),
+    "no_cache": YES,
+    "no_cache_filter": no("the cache is left out for all stages or none", "write `no_cache: true`"),
+    "additional_contexts": no("a build has one context so far"),
+    "network": YES,
+    "provenance": minor("nothing is attested of a build"),
+    "sbom": minor("nothing is attested of a build"),
+    "pull": YES,
+    "target": YES,
+    "shm_size": YES,
+    "extra_hosts": YES,
+    "isolation": _WINDOWS,
+    "privileged": no("commands of a build never run privileged"),
+    "entitlements": no("a build is granted no further rights"),
+    "secrets": {"*": {"source": YES, "target": YES, "uid": _BY_MOUNT, "gid": _BY_MOUNT, "mode": _BY_MOUNT}},
+    "tags": YES,
+    "ulimits": minor("commands of a build run under the engine's own limits"),
+    "platforms": YES,
 }
 _PORT: Table = {
     "name": YES,
@@ -121,7 +145,7 @@ _ATTACHMENT: Table = {
 SERVICE: Table = {
     "annotations": _KEPT_ONLY,
     "attach": YES,
-    "build": _NO_BUILD,
+    "build": _BUILD,
     "blkio_config": no("limits on block devices are not set yet"),
     "cap_add": YES,
     "cap_drop": YES,

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, get_args
 
+from stackctl.model.build import BuildInputs
 from stackctl.model.registry import Credentials
+from stackctl.wire import codec
 from stackctl.wire.codec import WireError
 from stackctl.wire.credentials import credentials_from_json, credentials_to_json
 
-Verb = Literal["up", "down", "start", "stop", "restart", "kill"]
+Verb = Literal["up", "down", "start", "stop", "restart", "kill", "build"]
+Build = Literal["", "always", "never"]
 Recreate = Literal["diverged", "force", "never"]
 Pull = Literal["", "always", "missing", "never"]
 T = TypeVar("T")
@@ -26,7 +29,9 @@ class StackRequest:
     ``document`` is the wire form of a Document, None when the stack is to be rebuilt from labels (all verbs
     but ``up``). ``contents`` holds configs and secrets under ``config/KEY`` and ``secret/KEY``. No
     ``services`` means all. ``timeout_s`` None means as each service says; ``wait_timeout_s`` 0 means no bound.
-    ``pull`` comes before the services' own policies; ``credentials`` are by registry.
+    ``pull`` comes before the services' own policies; ``credentials`` are by registry. ``builds`` says, by service,
+    what the user's folders hold to build images of; ``build`` whether that is done though nothing has changed, or not
+    though it has. ``no_cache`` and ``build_args`` (``NAME=VALUE``) are for the verb ``build``.
     """
 
     verb: Verb
@@ -45,6 +50,10 @@ class StackRequest:
     scale: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     pull: Pull = ""
     credentials: Mapping[str, Credentials] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    builds: Mapping[str, BuildInputs] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    build: Build = ""
+    no_cache: bool = False
+    build_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +85,7 @@ def stack_request_to_json(request: StackRequest) -> dict[str, Any]:
     """Return the JSON form."""
     shape = {item.name: _to_json(getattr(request, item.name)) for item in fields(request)}
     shape["contents"] = {key: _base64(content) for key, content in request.contents.items()}
+    shape["builds"] = {name: codec.encode(inputs) for name, inputs in request.builds.items()}
     shape["credentials"] = {key: credentials_to_json(found, key) for key, found in request.credentials.items()}
     return shape
 
@@ -188,6 +198,10 @@ def _credentials(json: object, key: str) -> Mapping[str, Credentials]:
     return MappingProxyType({name: credentials_from_json(_object(entry, key)) for name, entry in shape.items()})
 
 
+def _builds(json: object, key: str) -> Mapping[str, BuildInputs]:
+    return MappingProxyType({name: codec.decode(BuildInputs, entry) for name, entry in _object(json, key).items()})
+
+
 _text: Final = _plain(str)
 _flag: Final = _plain(bool)
 _STACK_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
@@ -207,6 +221,10 @@ _STACK_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "scale": _scale,
     "pull": _one_of(get_args(Pull)),
     "credentials": _credentials,
+    "builds": _builds,
+    "build": _one_of(get_args(Build)),
+    "no_cache": _flag,
+    "build_args": _texts,
 }
 _RUN_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "service": _text,

@@ -40,6 +40,7 @@ class Wait:
 # action -> kind of resource, word while it goes on, word once done
 _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "PullImage": ("Image", "Pulling", "Pulled"),
+    "BuildImage": ("Image", "Building", "Built"),
     "CreateNetwork": ("Network", "Creating", "Created"),
     "RemoveNetwork": ("Network", "Removing", "Removed"),
     "CreateVolume": ("Volume", "Creating", "Created"),

@@ -236,10 +236,10 @@ class _Build:
     def _failure(self, step: Instruction, message: str, *, code: str, hint: str = "") -> ImageError:
         lines = [line.decode("utf-8", "replace").rstrip("\r") for line in self._tail]
         shown = [_printable(line)[:_LONGEST_LINE] for line in lines if line.strip()][-_LAST_LINES:]
-        detail = f"{step.original[:_LONGEST_LINE]}\n{message}"
+        where = step.line
+        detail = f"{where}: {message}"
         if shown:
             detail += "\nIt wrote last:\n" + "\n".join(f"  {line}" for line in shown)
-        where = step.line
         return ImageError(
             f"{where}: {message}", code=code, hint=hint, diagnostics=(_diagnostic(code, detail, where, hint),)
         )

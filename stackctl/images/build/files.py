@@ -65,7 +65,7 @@ def add_files(site: Site, state: StageState, step: Add) -> StageState:
 
 
 def make_working_dir(site: Site, state: StageState, path: str, text: str) -> StageState:
-    """Return the stage with folder ``path``; missing ones belong to the stage's user. Raises ImageError, OSError."""
+    """Return the stage with the folder ``path``, those that were missing its user's. Raises ImageError; OSError."""
     stage = site.view(state)
     target = stage.resolve(path)
     there = stage.find(target)

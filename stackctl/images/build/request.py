@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from stackctl.images.build.running import Network
+from stackctl.images.build.running import DEFAULT_SHM_BYTES, Network
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NO_BYTES: Final[Mapping[str, bytes]] = MappingProxyType({})
@@ -33,7 +33,7 @@ class BuildRequest:
     pull: bool = False
     network: Network = "default"
     extra_hosts: tuple[tuple[str, str], ...] = ()
-    shm_size_bytes: int = 64 * 1024 * 1024
+    shm_size_bytes: int = DEFAULT_SHM_BYTES
     secrets: Mapping[str, bytes] = field(default_factory=lambda: _NO_BYTES, repr=False)
 
 

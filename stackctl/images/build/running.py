@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from stackctl.model.container import Mount
 from stackctl.model.root import Root
 
+DEFAULT_SHM_BYTES: Final = 64 * 1024 * 1024
 Network = Literal["default", "none", "host"]
 Output = Callable[[bytes], None]
 CancelCheck = Callable[[], bool]
@@ -27,7 +28,7 @@ class RunRequest:
     network: Network = "default"
     mounts: tuple[Mount, ...] = ()
     extra_hosts: tuple[tuple[str, str], ...] = ()
-    shm_size_bytes: int = 64 * 1024 * 1024
+    shm_size_bytes: int = DEFAULT_SHM_BYTES
 
 
 class Runner(Protocol):

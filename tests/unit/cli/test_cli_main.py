@@ -46,9 +46,9 @@ def test_a_command_of_compose_that_is_to_come_says_so(call: Call) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("up", "--build"),
-        ("up", "--quiet-build"),
-        ("run", "--build", "web"),
+        ("up", "--watch"),
+        ("up", "--attach", "web"),
+        ("run", "--cap-add", "ALL", "web"),
         ("down", "--rmi", "all"),
     ],
 )

@@ -85,12 +85,12 @@ _SERVICES = (
     "models: {m: {endpoint_var: A, model_var: B}}\noom_kill_disable: true\npull_refresh_after: 1h\nruntime: runc\n"
     "storage_opt: {size: 1g}\nuse_api_socket: true\nuserns_mode: host\nuts: host\nvolumes_from: [db]\n"
     "provider: {type: a, options: {b: c}}",
-    "build: {context: ., dockerfile: D, args: {a: b}, ssh: [default], labels: {a: b}, cache_from: [a], cache_to: [a], "
-    "no_cache: true, no_cache_filter: [a], additional_contexts: {a: b}, network: host, provenance: true, sbom: true, "
-    "pull: true, target: a, shm_size: 1m, extra_hosts: ['a=1.1.1.1'], isolation: a, privileged: true, "
-    "entitlements: [a], "
-    "secrets: [{source: s, target: a, uid: '1', gid: '1', mode: 0400}], tags: [a], "
-    "ulimits: {nofile: {soft: 1, hard: 2}}, platforms: [linux/amd64]}",
+    "build: {context: ./sub, dockerfile: D, args: {a: b}, labels: {a: b}, no_cache: true, network: host, pull: true, "
+    "target: a, shm_size: 1m, extra_hosts: ['a=1.1.1.1'], secrets: [{source: s, target: a}], tags: [a], "
+    "platforms: [linux/arm64]}",
+    "build: {context: ., ssh: [default], cache_from: [a], cache_to: [a], no_cache_filter: [a], "
+    "additional_contexts: {a: b}, provenance: true, sbom: true, isolation: a, privileged: true, entitlements: [a], "
+    "secrets: [{source: s, target: a, uid: '1', gid: '1', mode: 0400}], ulimits: {nofile: {soft: 1, hard: 2}}}",
     "build: {context: ., dockerfile_inline: FROM a}",
     "pre_start: [{command: a, user: b, privileged: true, working_dir: /, environment: {a: b}, per_replica: true, "
     "image: i}]",

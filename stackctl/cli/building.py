@@ -1,0 +1,93 @@
+"""What commands send along for services with ``build:``: first what their folders hold, then what the engine needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from stackctl.cli.contexts import Context
+    from stackctl.cli.known_stack import AnyStack
+    from stackctl.cli.settings import Settings
+    from stackctl.client.engine_client import EngineClient
+    from stackctl.wire.stack_request import RunRequest, StackRequest
+
+
+def build_mode(given: Mapping[str, Any]) -> Literal["", "always", "never"]:
+    """Return what ``--build`` and ``--no-build`` ask for."""
+    if given.get("build"):
+        return "always"
+    return "never" if given.get("no_build") else ""
+
+
+def with_inputs(settings: Settings, document: AnyStack, request: StackRequest) -> StackRequest:
+    """Return the request with what there is to build from, sending no file. Raises ImageError."""
+    return _with(request, _contexts(settings, document, request))
+
+
+def with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, request: StackRequest) -> StackRequest:
+    """Return the request with all it needs to build: contexts are sent for what has to be built. Raises ImageError."""
+    contexts = _contexts(settings, document, request)
+    if not contexts:
+        return request
+    from dataclasses import replace
+
+    from stackctl.cli.contexts import ContextTar
+
+    request = _with(request, contexts)
+    inputs = dict(request.builds)
+    for service in engine.builds(document.name, request):
+        if service in contexts:
+            sent = engine.send_context(ContextTar(contexts[service]))
+            inputs[service] = replace(inputs[service], context=sent)
+    return replace(request, builds=inputs)
+
+
+def run_with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, request: RunRequest) -> RunRequest:
+    """Return the request of a one-off with all it needs to build. Raises ImageError."""
+    stack = with_contexts(settings, engine, document, request.stack)
+    if stack is request.stack:
+        return request
+    from dataclasses import replace
+
+    return replace(request, stack=stack)
+
+
+def _with(request: StackRequest, contexts: Mapping[str, Context]) -> StackRequest:
+    if not contexts:
+        return request
+    from dataclasses import replace  # 5 ms: not without builds
+
+    return replace(request, builds={name: context.inputs() for name, context in contexts.items()})
+
+
+def _contexts(settings: Settings, document: AnyStack, request: StackRequest) -> dict[str, Context]:
+    services: Any = document.tree.get("services")
+    known: Mapping[str, Any] = services if isinstance(services, dict) else {}
+    if request.build == "never" or not any(_build_of(service) for service in known.values()):
+        return {}
+    from stackctl.cli.contexts import find_context  # 10 ms: only to build
+
+    named = request.services if request.no_deps or request.verb == "build" else with_needed(known, request.services)
+    return {
+        name: find_context(settings, name, build)
+        for name in named or tuple(known)
+        if (build := _build_of(known.get(name) or {}))
+    }
+
+
+def _build_of(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    build = service.get("build")
+    return build if isinstance(build, dict) and "://" not in str(build.get("context")) else {}
+
+
+def with_needed(known: Mapping[str, Any], services: tuple[str, ...]) -> tuple[str, ...]:
+    """Return services and all they depend on."""
+    found: dict[str, None] = {}
+    todo = list(services)
+    while todo:
+        name = todo.pop(0)
+        if name not in found and name in known:
+            found[name] = None
+            todo += list(known[name].get("depends_on") or ())
+    return tuple(found)
