@@ -47,10 +47,12 @@ class LocalImages:
         self._store.tag(reference, name)
 
     def prune(self, *, only_untagged: bool) -> dict[str, Any]:
-        """Remove images that no container uses: those without a name, or all."""
+        """Remove images that no container uses: those without a name, or all, and then what builds have kept, too."""
         used = {container.image_id for container in self._engine.containers()}
         deleted: list[dict[str, str]] = []
         before = self._store.disk_bytes()
+        if not only_untagged:
+            self._store.builds.prune()
         for image in self._store.list():
             if not (image.is_builtin or image.id in used or (only_untagged and image.tags)):
                 try:
