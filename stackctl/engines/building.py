@@ -33,7 +33,7 @@ def builds_for(engine: LocalEngine, stack: Stack, request: StackRequest) -> dict
         pull=is_build and request.pull == "always",
         args=_arguments(request.build_args),
     )
-    return plan_builds(stack, engine, choice)
+    return plan_builds(stack, engine.builds, choice)
 
 
 def wishes_of(request: StackRequest, emit: Emit) -> BuildWishes:

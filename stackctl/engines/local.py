@@ -225,15 +225,6 @@ class LocalEngine:
 
         self.builds.perform(action, self._wishes, pull, cancelled)
 
-    def image_id(self, reference: str) -> str:
-        """See ``reconcile.builds.KnownImages``."""
-        found = self._images.resolve(reference)
-        return found.id if found is not None else ""
-
-    def build_inputs(self, reference: str) -> str:
-        """See ``reconcile.builds.KnownImages``."""
-        return self.builds.inputs(reference)
-
     def spec_of(self, facts: Message) -> ContainerSpec | None:
         """Return a container's specification, None when it was removed meanwhile."""
         key = (facts["id"], facts["revision"])

@@ -88,8 +88,13 @@ class LocalBuilds:
         text = inputs_text(action.written, inputs, made.bases)
         self._store.builds.keep_inputs(action.reference, made.id, text)
 
-    def inputs(self, reference: str) -> str:
-        """Return what the image of that name was built from, "" when it was not built here."""
+    def image_id(self, reference: str) -> str:
+        """See ``reconcile.builds.KnownImages``."""
+        found = self._store.resolve(reference)
+        return found.id if found is not None else ""
+
+    def build_inputs(self, reference: str) -> str:
+        """See ``reconcile.builds.KnownImages``."""
         return self._store.builds.inputs(reference)
 
 
