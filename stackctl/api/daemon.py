@@ -20,6 +20,7 @@ from stackctl.api.containers import ContainerRoutes
 from stackctl.api.engine_info import EngineInfoRoutes
 from stackctl.api.events import EventRoutes
 from stackctl.api.execs import ExecRoutes
+from stackctl.api.image_transfer import ImageTransferRoutes
 from stackctl.api.images import ImageRoutes
 from stackctl.api.networks import NetworkRoutes
 from stackctl.api.routing import Router
@@ -70,6 +71,7 @@ class Daemon:
         engine = LocalEngine(self._paths, self._supervisor, store)
         self._engine = engine
         stacks = Stacks(engine, ContentStore(self._paths))
+        images = LocalImages(store, engine, events.tell_image)
         console = LocalConsole(self._paths, engine, self._supervisor, events)
         folders = Folders(self._paths.containers, self._paths.volumes)
         routes = [
@@ -77,7 +79,8 @@ class Daemon:
             *EngineInfoRoutes(LocalFacts(self.status, engine, store, events)).routes(),
             *ContainerRoutes(console, ContainerMaker(engine, store), folders).routes(),
             *ExecRoutes(Execs(console.find, self._supervisor, events)).routes(),
-            *ImageRoutes(LocalImages(store, engine), LocalRegistries(store)).routes(),
+            *ImageTransferRoutes(images, LocalRegistries(store)).routes(),
+            *ImageRoutes(images).routes(),
             *NetworkRoutes(LocalNetworks(engine, self._supervisor)).routes(),
             *VolumeRoutes(LocalVolumes(engine, self._supervisor)).routes(),
             *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),

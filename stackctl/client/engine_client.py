@@ -254,7 +254,10 @@ class EngineClient:
 
     def image_pull(self, reference: str, platform: str = "", credentials: str = "") -> Iterator[dict[str, Any]]:
         """Pull an image; yield Docker's messages. ``credentials`` is what goes into X-Registry-Auth."""
-        query = {"fromImage": reference, **({"platform": platform} if platform else {})}
+        # Docker's API means all tags by none.
+        has_tag = "@" in reference or ":" in reference.rpartition("/")[2]
+        query = {"fromImage": reference, **({} if has_tag else {"tag": "latest"})}
+        query |= {"platform": platform} if platform else {}
         headers = {"X-Registry-Auth": credentials} if credentials else {}
         target = f"/images/create?{_encoded(query.items())}"
         return request(self._path, "POST", target, headers=headers, patience_s=self._patience_s).json_lines()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from stackctl.errors import ImageError
 from stackctl.images.config import Description
 from stackctl.model.image import HOST_IMAGE, ImageRef, parse_image_ref
+
+IMAGE_ID: Final = re.compile(r"(sha256:)?([0-9a-f]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +100,9 @@ def with_tag(reference: str) -> str:
     """Return a name as it is shown, with its tag; what is no name as it is."""
     full = full_name(reference)
     return parse_image_ref(full).familiar if full else reference
+
+
+def is_id_of(reference: str, image_id: str) -> bool:
+    """Whether a reference is the id of an image, or the beginning of it."""
+    match = IMAGE_ID.fullmatch(reference)
+    return match is not None and image_id.startswith(f"sha256:{match[2]}")

@@ -6,6 +6,7 @@ import os
 from typing import Final, NamedTuple
 
 from stackctl.errors import ImageError
+from stackctl.model.image import ImageConfig
 
 _ARCHITECTURES: Final = {
     "x86_64": ("amd64", ""),
@@ -68,6 +69,11 @@ def distance(wanted: Platform, found: Platform) -> int | None:
     have, want = _level(found.variant or usual), _level(wanted.variant or usual)
     # A processor runs what was made for older ones of its kind.
     return want - have if have <= want else None
+
+
+def fits(config: ImageConfig, platform: str) -> bool:
+    """Whether an image of this configuration runs on ``platform``. Raises ImageError."""
+    return distance(parse_platform(platform), Platform(config.os, config.architecture, config.variant)) is not None
 
 
 def _level(variant: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from stackctl.errors import Conflict, ImageError, NotFound
-from stackctl.images import disk, host, layers
+from stackctl.images import disk, host, layers, saving
 from stackctl.images.archive import read_archive
 from stackctl.images.build.image_builds import ImageBuilds
 from stackctl.images.chunks import Readable
@@ -20,18 +19,20 @@ from stackctl.images.config import StoredImage, describe
 from stackctl.images.disk import EMPTY_LAYER, StoreFiles
 from stackctl.images.import_tar import ImportRequest, read_root_tar
 from stackctl.images.incoming import (
+    IMAGE_ID,
     IncomingImage,
     LoadedImage,
     PulledImage,
     digest_of,
     full_name,
     host_reference,
+    is_id_of,
     parse_reference,
     parse_tag,
     with_tag,
 )
 from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
-from stackctl.images.platform import Platform, distance, host_platform, parse_platform
+from stackctl.images.platform import fits, host_platform, parse_platform
 from stackctl.images.removal import ImageUser, UsersOf, names_to_go
 from stackctl.images.reporting import reported
 from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from stackctl.images.registry.client import Repository
     from stackctl.images.registry.settings import RegistrySettings
 
-_ID: Final = re.compile(r"(sha256:)?([0-9a-f]{1,64})")
 _SHORT_ID: Final = 12
 TellImage = Callable[[str, str, str], object]
 
@@ -89,7 +89,7 @@ class ImageStore:
         """
         with reported():
             found = self._find(reference, shortest=_SHORT_ID)
-            if found is None or (platform and not _fits(found, platform)):
+            if found is None or (platform and not fits(found.config, platform)):
                 return None
             return found
 
@@ -227,9 +227,24 @@ class ImageStore:
         full = str(replace(name, tag="", digest=digest)) if digest else ""
         image_id = self._index.id_of(full) if full else ""
         found = self._resolved(image_id) if image_id else None
-        return found if found is not None and _fits(found, platform or str(host_platform())) else None
+        return found if found is not None and fits(found.config, platform or str(host_platform())) else None
 
-    def import_tar(self, stream: Readable, *, name: str = "", changes: Sequence[str] = (), platform: str = "") -> str:
+    def save(self, images: Sequence[tuple[StoredImage, Sequence[str]]]) -> Iterator[bytes]:
+        """Yield an archive of images, each under these of its names (familiar form). Raises ImageError."""
+        with reported(), disk.together(self._files.sweep_lock):
+            blobs = [[row.blob for row in self._index.layers(image.id)] for image, _ in images]
+            saved = [saving.SavedImage(image, held, names) for (image, names), held in zip(images, blobs, strict=True)]
+            yield from saving.archive(self._files, saved)
+
+    def import_tar(
+        self,
+        stream: Readable,
+        *,
+        name: str = "",
+        changes: Sequence[str] = (),
+        platform: str = "",
+        comment: str = "",
+    ) -> str:
         """Add a root file system's tar, plain or compressed, as an image of one layer; return its id.
 
         ``changes`` are Dockerfile instructions. Raises ImageError.
@@ -239,6 +254,7 @@ class ImageStore:
             changes=changes,
             platform=parse_platform(platform) if platform else host_platform(),
             created_ns=time.time_ns(),
+            comment=comment,
         )
         with self.adding() as folder:
             image = read_root_tar(stream, folder, request)
@@ -257,7 +273,7 @@ class ImageStore:
             image = self._inspect(reference)
             if image.is_builtin:
                 raise Conflict("the image host is built in: it cannot be removed", code="image-builtin")
-            name = None if _is_id_of(reference, image.id) else parse_image_ref(full_name(reference))
+            name = None if is_id_of(reference, image.id) else parse_image_ref(full_name(reference))
             untagged = tuple(names_to_go(image, name, self._users_of(image.id), force=force))
             for gone in untagged:
                 self._index.untag(full_name(gone))
@@ -297,7 +313,7 @@ class ImageStore:
         return self._resolved(image_id) if image_id else None
 
     def _id_beginning(self, reference: str, shortest: int, built_in: str) -> str:
-        match = _ID.fullmatch(reference)
+        match = IMAGE_ID.fullmatch(reference)
         if match is None or (len(match[2]) < shortest and not match[1]):
             return ""
         prefix = f"sha256:{match[2]}"
@@ -379,13 +395,3 @@ def _look_up(repository: Repository, tag_or_digest: str, platform: str) -> Remot
 
 def _nobody(_image_id: str) -> Sequence[ImageUser]:
     return ()
-
-
-def _fits(image: ResolvedImage, platform: str) -> bool:
-    config = image.config
-    return distance(parse_platform(platform), Platform(config.os, config.architecture, config.variant)) is not None
-
-
-def _is_id_of(reference: str, image_id: str) -> bool:
-    match = _ID.fullmatch(reference)
-    return match is not None and image_id.startswith(f"sha256:{match[2]}")
