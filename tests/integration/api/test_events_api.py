@@ -115,6 +115,7 @@ def test_a_daemon_that_was_killed_still_knows_what_the_supervisor_saw(stack: Sta
     moment = time.time()
     stack.write({"it": {"image": "busybox", "command": "true"}})
     stack.run("up", "-d")
+    wait_until("its end is told", lambda: _since(docker, moment, "event=die"))
     before = _said(_since(docker, moment))
     daemon = stack.engine.pid("daemon")
 
