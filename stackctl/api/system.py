@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
-from stackctl.api.images import BodyStream
+from stackctl.api.image_transfer import BodyStream
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.stacks import Stacks
 from stackctl.reconcile.plan_json import plan_json
