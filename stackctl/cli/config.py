@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackctl.cli.options import unsupported
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_request, loaded_document
+from stackctl.errors import UsageError
 
 if TYPE_CHECKING:
     from stackctl.stackfile.document import Document
@@ -37,18 +37,24 @@ _LISTS = ("services", "volumes", "networks", "models", "images", "profiles", "en
 @click.option("--no-path-resolution", is_flag=True, help="Leave relative paths as they are written.")
 @click.option("--no-env-resolution", is_flag=True, help="Leave env_file as it is written.")
 @click.option("--no-consistency", is_flag=True, help="Skip the checks between parts of the file.")
-@unsupported("--resolve-image-digests")
-@unsupported("--lock-image-digests")
+@click.option("--explain", "explained", default="", metavar="PATH", help="Tell where a value came from.")
+@click.option("--resolve-image-digests", is_flag=True, help="Name every image by its digest, asked of its registry.")
+@click.option("--lock-image-digests", is_flag=True, help="Print a stack file that only names images by digest.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-def config(form: str, quiet: bool, output: str, hashed: str, services: tuple[str, ...], **flags: bool) -> None:
+def config(
+    form: str, quiet: bool, output: str, hashed: str, explained: str, services: tuple[str, ...], **flags: bool
+) -> None:
     """Check the stack files and print what they come to."""
     settings = current_settings()
     wanted = next((name for name in _LISTS if flags[f"list_{name}"]), "")
     request = _request(settings, flags, services, wanted)
-    if wanted in ("environment", "variables"):
+    if explained:
+        text = _explanation(settings, request, explained, form)
+    elif wanted in ("environment", "variables"):
         text = _of_variables(request, wanted, form)
     else:
-        text = _of_document(loaded_document(settings, request), wanted, hashed, form, flags)
+        document = _pinned(settings, loaded_document(settings, request), flags)
+        text = _of_document(document, wanted, hashed, form, flags)
     if quiet:
         return
     if output:
@@ -73,6 +79,29 @@ def _request(settings: Settings, flags: dict[str, bool], services: tuple[str, ..
     if wanted == "profiles":  # all there are, not those in force
         request = replace(request, profiles=("*",))
     return request
+
+
+def _pinned(settings: Settings, document: Document, flags: dict[str, bool]) -> Document:
+    if not flags["resolve_image_digests"] and not flags["lock_image_digests"]:
+        return document
+    from stackctl.cli.image_digests import only_digests, with_digests  # registries: TLS and HTTP
+
+    found = with_digests(settings, document)
+    return only_digests(found) if flags["lock_image_digests"] else found
+
+
+def _explanation(settings: Settings, request: LoadRequest, path: str, form: str) -> str:
+    from stackctl.cli.render.explanation import explanation_json, explanation_text  # only here
+    from stackctl.stackfile.explain import NoSuchPath, explain
+    from stackctl.stackfile.trace import Trace
+
+    trace = Trace()
+    document = loaded_document(settings, replace(request, has_unused_resources=True), trace=trace)
+    try:
+        found = explain(document, trace, path, variables=settings.environment)
+    except NoSuchPath as missing:
+        raise UsageError(str(missing), hint=missing.hint) from missing
+    return explanation_json(found) if form == "json" else explanation_text(found, settings.lines, cwd=settings.cwd)
 
 
 def _of_document(document: Document, wanted: str, hashed: str, form: str, flags: dict[str, bool]) -> str:

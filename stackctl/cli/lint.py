@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", help="How to show it.")
+@click.option("--format", "form", type=click.Choice(("text", "json", "sarif")), default="text", help="How to show it.")
 @click.option("--ignore", "ignored", multiple=True, metavar="CODE", help="Do not tell what has this code.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 def lint(form: str, ignored: tuple[str, ...], strict: bool) -> None:
@@ -38,6 +38,10 @@ def lint(form: str, ignored: tuple[str, ...], strict: bool) -> None:
     told = [one for one in dict.fromkeys(found) if one.code not in ignored]
     if form == "json":
         click.echo(json.dumps([_shape(one) for one in told], indent=2, ensure_ascii=False))
+    elif form == "sarif":
+        from stackctl.cli.render.sarif import sarif_text  # only here
+
+        click.echo(sarif_text(told))
     else:
         tell(settings, told, write=click.echo)
     if any(one.severity == "error" or (strict and one.severity == "warning") for one in told):

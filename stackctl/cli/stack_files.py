@@ -16,6 +16,7 @@ from stackctl.errors import StackFileError
 if TYPE_CHECKING:
     from stackctl.stackfile.document import Document
     from stackctl.stackfile.load import LoadRequest
+    from stackctl.stackfile.trace import Trace
 
 
 def load_request(settings: Settings, services: Iterable[str] = ()) -> LoadRequest:
@@ -69,11 +70,13 @@ def _services(document: Document) -> Iterable[str]:
     return services if isinstance(services, dict) else ()
 
 
-def loaded_document(settings: Settings, request: LoadRequest, *, is_quiet: bool = False) -> Document:
+def loaded_document(
+    settings: Settings, request: LoadRequest, *, is_quiet: bool = False, trace: Trace | None = None
+) -> Document:
     """Load what the request asks for, as ``load_document``."""
     from stackctl.stackfile.load import load  # as above
 
-    loaded = load(request, read=_reading(settings))
+    loaded = load(request, read=_reading(settings), trace=trace)
     settings.lines.update(loaded.lines)
     settings.consulted.found.update(loaded.files_found)
     settings.consulted.absent.update(loaded.files_absent)

@@ -190,7 +190,8 @@ def _read_env_files(files: tuple[str, ...], workshop: Workshop, environment: Map
         workshop.sources.keep_lines(file, lines_of(text))
         lookup = Environment({**found, **environment})
         workshop.environments.append(lookup)
-        found |= read_dotenv(text, file=file, lookup=lookup, problems=workshop.problems)
+        places = workshop.trace.variables if workshop.trace is not None else None
+        found |= read_dotenv(text, file=file, lookup=lookup, problems=workshop.problems, places=places)
     return found
 
 

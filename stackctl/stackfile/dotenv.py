@@ -30,15 +30,19 @@ class _Stop(Exception):
     pass
 
 
-def read_dotenv(text: str, *, file: str, lookup: Lookup, problems: Problems) -> dict[str, str]:
+def read_dotenv(
+    text: str, *, file: str, lookup: Lookup, problems: Problems, places: dict[str, Mark] | None = None
+) -> dict[str, str]:
     """Return the variables of ``text``.
 
     A value may refer to ``lookup`` and, where that knows nothing, to earlier lines. A bare ``KEY`` takes its
-    value from ``lookup`` and is left out when that has none.
+    value from ``lookup`` and is left out when that has none. Where each stands is added to ``places``.
     """
     reader = _Reader(text.removeprefix("\ufeff"), file, lookup, problems)
     with suppress(_Stop):
         reader.run()
+    if places is not None:
+        places.update({name: reader.mark(offset, max(len(name), 1)) for name, offset in reader.offsets.items()})
     return reader.found
 
 
@@ -59,6 +63,7 @@ def read_raw(text: str, *, lookup: Lookup) -> dict[str, str]:
 class _Reader:
     def __init__(self, text: str, file: str, lookup: Lookup, problems: Problems) -> None:
         self.found: dict[str, str] = {}
+        self.offsets: dict[str, int] = {}
         self._text = text
         self._at = 0
         self._file = file
@@ -100,6 +105,7 @@ class _Reader:
         name = key.strip(_SPACES)
         if follows not in ("=", ":", "", "#") or any(space in name for space in _SPACES):
             self._fail_key(name, follows, len(key))
+        self.offsets[name] = self._at
         if not name and follows in ("=", ":"):
             self._warn_about_no_name(follows)
         if follows in ("", "#"):
@@ -115,19 +121,19 @@ class _Reader:
         self._problems.warning(
             "env-file-syntax",
             _SUMMARY,
-            self._mark(self._at, 1),
+            self.mark(self._at, 1),
             detail=f"No name stands before `{follows}` here, so the variable has none.",
             hint="write `NAME=value`, or `#` before the line",
         )
 
     def _fail_key(self, name: str, follows: str, width: int) -> None:
-        mark = self._mark(self._at, max(width, 1))
+        mark = self.mark(self._at, max(width, 1))
         if not name:
             self._fail(mark, "A variable name is expected here.", "write `NAME=value`")
         if any(space in name for space in _SPACES):
             self._fail(mark, f"The variable name `{name}` contains a space.", "write `NAME=value`")
         self._fail(
-            self._mark(self._at + width, 1),
+            self.mark(self._at + width, 1),
             f"`{follows}` cannot be part of a variable name.",
             "write `NAME=value`",
         )
@@ -152,7 +158,7 @@ class _Reader:
         end = start + 1
         while True:
             if end >= len(self._text):
-                self._fail(self._mark(start, 1), "The quoted value that starts here never ends.", "close the quote")
+                self._fail(self.mark(start, 1), "The quoted value that starts here never ends.", "close the quote")
             if self._text[end] == "\\":
                 end += 2
                 continue
@@ -179,7 +185,7 @@ class _Reader:
         return self.found.get(name) if value is None else value
 
     def _report(self, fault: Fault, at: int) -> None:
-        mark = self._mark(at, 1)
+        mark = self.mark(at, 1)
         if fault.kind == "unset":
             self._problems.warning(
                 "unset-variable",
@@ -197,7 +203,8 @@ class _Reader:
             detail=said if fault.kind == "required" else f"This `${{…}}` cannot be read: {said}.",
         )
 
-    def _mark(self, offset: int, width: int) -> Mark:
+    def mark(self, offset: int, width: int) -> Mark:
+        """Return the place of ``width`` characters at an offset."""
         line = self._text.count("\n", 0, offset) + 1
         column = offset - (self._text.rfind("\n", 0, offset) + 1) + 1
         return Mark(self._file, line, column, column + width)

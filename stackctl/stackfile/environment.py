@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackctl.model.path import Path
 from stackctl.stackfile.dotenv import read_dotenv, read_raw
 from stackctl.stackfile.interpolate import Environment, Lookup
 from stackctl.stackfile.layers import Workshop
@@ -22,7 +23,7 @@ from stackctl.stackfile.yaml_text import lines_of
 
 
 def resolve_service(
-    service: Mapping, workshop: Workshop, environment: Environment, *, reads_files: bool = True
+    name: str, service: Mapping, workshop: Workshop, environment: Environment, *, reads_files: bool = True
 ) -> Mapping:
     """Return ``service`` with env_file and label_file read, and names without a value looked up.
 
@@ -30,15 +31,16 @@ def resolve_service(
     What is in ``environment`` or ``labels`` wins over the files. A name nobody knows stays null.
     """
     if reads_files:
-        found = _resolve_labels(_resolve_environment(service, workshop, environment), workshop, environment)
+        found = _resolve_environment(name, service, workshop, environment)
+        found = _resolve_labels(name, found, workshop, environment)
     else:
         files = service.entries.get("env_file")
-        found = _resolve_environment(without(service, ["env_file"]), workshop, environment)
+        found = _resolve_environment(name, without(service, ["env_file"]), workshop, environment)
         found = with_entry(found, "env_file", files) if files is not None else found
     return _resolve_build_args(found, environment)
 
 
-def _resolve_environment(service: Mapping, workshop: Workshop, environment: Environment) -> Mapping:
+def _resolve_environment(name: str, service: Mapping, workshop: Workshop, environment: Environment) -> Mapping:
     own = child_mapping(service, "environment")
     entries: dict[str, Node] = dict(own.entries) if own is not None else {}
     keys = dict(own.keys) if own is not None else {}
@@ -47,8 +49,10 @@ def _resolve_environment(service: Mapping, workshop: Workshop, environment: Envi
             entries[key] = Scalar(environment(key), entry.mark)
     lines: dict[str, Node] = {}
     for item in _items(service.entries.get("env_file")):
-        for key, value in _read_env_file(item, workshop, environment, {**lines, **entries}).items():
+        places: dict[str, Mark] = {}
+        for key, value in _read_env_file(item, workshop, environment, {**lines, **entries}, places).items():
             lines[key] = Scalar(value, item.mark)
+            _note(workshop, ("services", name, "environment", key), value, places.get(key), item.mark)
     if not entries and not lines:
         return without(service, ["env_file"])
     for key, entry in lines.items():
@@ -59,7 +63,14 @@ def _resolve_environment(service: Mapping, workshop: Workshop, environment: Envi
     return with_entry(without(service, ["env_file"]), "environment", Mapping(entries, keys, mark))
 
 
-def _read_env_file(item: Node, workshop: Workshop, environment: Environment, known: dict[str, Node]) -> dict[str, str]:
+def _note(workshop: Workshop, path: Path, value: str, mark: Mark | None, asked_by: Mark) -> None:
+    if workshop.trace is not None:
+        workshop.trace.from_file(path, value, mark or asked_by, asked_by)
+
+
+def _read_env_file(
+    item: Node, workshop: Workshop, environment: Environment, known: dict[str, Node], places: dict[str, Mark]
+) -> dict[str, str]:
     if not isinstance(item, Mapping):
         return {}
     path = text_of(item.entries.get("path"))
@@ -83,20 +94,23 @@ def _read_env_file(item: Node, workshop: Workshop, environment: Environment, kno
             detail=f"The format of an `env_file` must be `raw`, or not be given; it is `{form}`.",
         )
     is_raw = form == "raw"
-    return _read(path, mark, workshop, lookup=lookup, is_raw=is_raw)
+    return _read(path, mark, workshop, lookup=lookup, is_raw=is_raw, places=places)
 
 
-def _read(path: str, mark: Mark, workshop: Workshop, *, lookup: Lookup, is_raw: bool) -> dict[str, str]:
+def _read(
+    path: str, mark: Mark, workshop: Workshop, *, lookup: Lookup, is_raw: bool, places: dict[str, Mark]
+) -> dict[str, str]:
     text = workshop.read_text(path, asked_by=mark)
     if text is None:
         return {}
     if is_raw:
         return read_raw(text, lookup=lookup)
     workshop.sources.keep_lines(path, lines_of(text))
-    return read_dotenv(text, file=path, lookup=lookup, problems=workshop.problems)
+    wanted = places if workshop.trace is not None else None
+    return read_dotenv(text, file=path, lookup=lookup, problems=workshop.problems, places=wanted)
 
 
-def _resolve_labels(service: Mapping, workshop: Workshop, environment: Environment) -> Mapping:
+def _resolve_labels(name: str, service: Mapping, workshop: Workshop, environment: Environment) -> Mapping:
     files = _items(service.entries.get("label_file"))
     if not files:
         return service
@@ -105,8 +119,11 @@ def _resolve_labels(service: Mapping, workshop: Workshop, environment: Environme
         path = text_of(item)
         if path is None:
             continue
-        found = _read(path, item.mark, workshop, lookup=environment, is_raw=False)
+        places: dict[str, Mark] = {}
+        found = _read(path, item.mark, workshop, lookup=environment, is_raw=False, places=places)
         entries |= {key: Scalar(value, item.mark) for key, value in found.items()}
+        for key, value in found.items():
+            _note(workshop, ("services", name, "labels", key), value, places.get(key), item.mark)
     own = child_mapping(service, "labels")
     keys = {key: entry.mark for key, entry in entries.items()}
     if own is not None:

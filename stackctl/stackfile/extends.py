@@ -45,6 +45,9 @@ class Extends:
         self._environment = environment
         self._files: dict[str, _File | None] = {}
         self._done: dict[_Key, Node] = {}
+        self._local: dict[_Key, Node] = {}
+        self._links: dict[_Key, tuple[_Key, Mark]] = {}
+        """What a service has of its own, and what it extends; for a trace only."""
 
     def apply(self, root: Mapping, resets: list[Path], *, base_dir: str) -> Mapping:
         """Return ``root`` with every service standing on its own."""
@@ -55,7 +58,23 @@ class Extends:
             return root
         file = _File("", base_dir, services, resets)
         entries = {name: self._service(file, name, ()) for name in services.entries}
+        self._note(services)
         return with_entries(root, {**root.entries, "services": with_entries(services, entries)})
+
+    def _note(self, services: Mapping) -> None:
+        trace = self._workshop.trace
+        if trace is None:
+            return
+        for name in services.entries:
+            bases: list[tuple[Node, tuple[Mark, ...]]] = []
+            key: _Key = ("", name)
+            chain: tuple[Mark, ...] = ()
+            while key in self._links and self._links[key][1] not in chain:
+                key, mark = self._links[key]
+                chain = (mark, *chain)
+                bases.append((self._local[key], chain))
+            for node, why in reversed(bases):
+                trace.base(name, node, why)
 
     def _service(self, file: _File, name: str, chain: tuple[_Key, ...]) -> Node:
         key = (file.path, name)
@@ -66,6 +85,7 @@ class Extends:
     def _resolve(self, file: _File, name: str, chain: tuple[_Key, ...]) -> Node:
         assert file.services is not None
         service = file.services.entries[name]
+        self._local[file.path, name] = service
         extends = service.entries.get("extends") if isinstance(service, Mapping) else None
         if extends is None or not isinstance(service, Mapping):
             return service
@@ -99,6 +119,7 @@ class Extends:
         if (file.path, wanted) in chain:
             self._report_cycle(mark, chain, (file.path, wanted))
             return None
+        self._links[chain[-1]] = ((file.path, wanted), mark)
         return self._service(file, wanted, chain)
 
     def _open(self, path: str, mark: Mark, base_dir: str) -> _File | None:

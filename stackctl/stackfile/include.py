@@ -116,4 +116,5 @@ def _read_env(path: str, mark: Mark, workshop: Workshop, environment: Environmen
     if text is None:
         return {}
     workshop.sources.keep_lines(path, lines_of(text))
-    return read_dotenv(text, file=path, lookup=environment, problems=workshop.problems)
+    places = workshop.trace.variables if workshop.trace is not None else None
+    return read_dotenv(text, file=path, lookup=environment, problems=workshop.problems, places=places)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping as Variables
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, with_entries
 from stackctl.stackfile.problems import Problems
 from stackctl.stackfile.sources import Sources
+
+if TYPE_CHECKING:
+    from stackctl.stackfile import trace
 
 Lookup: TypeAlias = Callable[[str], str | None]
 _OPERATORS = (":-", "-", ":?", "?", ":+", "+")
@@ -163,7 +166,8 @@ def _closing_brace(text: str, start: int) -> int:
 class Interpolation:
     """Interpolates whole trees and collects what is wrong, one warning for each unset variable."""
 
-    def __init__(self, environment: Environment, sources: Sources) -> None:
+    def __init__(self, environment: Environment, sources: Sources, trace: trace.Trace | None = None) -> None:
+        self._trace = trace
         self._environment = environment
         self._sources = sources
         self._unset: dict[str, list[Mark]] = {}
@@ -209,7 +213,10 @@ class Interpolation:
         if not isinstance(node.value, str) or "$" not in node.value:
             return node
         faults: list[Fault] = []
-        value = expand(node.value, self._environment, faults=faults)
+        uses: list[Use] | None = [] if self._trace is not None else None
+        value = expand(node.value, self._environment, faults=faults, uses=uses)
+        if self._trace is not None:
+            self._trace.templates[node.mark] = (node.value, self._lookups(uses or []))
         for fault in faults:
             mark = self._sources.find(node.mark, fault.expression)
             if fault.kind == "unset":
@@ -219,6 +226,11 @@ class Interpolation:
             if mark not in marks:
                 marks.append(mark)
         return Scalar(value, node.mark, node.tag)
+
+    def _lookups(self, uses: list[Use]) -> tuple[trace.Lookup, ...]:
+        from stackctl.stackfile.trace import Lookup  # only where somebody asks
+
+        return tuple(Lookup(use, self._environment.variables.get(use.name)) for use in uses)
 
 
 def variables_used(node: Node) -> list[Use]:

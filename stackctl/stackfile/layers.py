@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from stackctl.model.path import Path
 from stackctl.stackfile.canonical import canonical
@@ -18,6 +20,9 @@ from stackctl.stackfile.sources import Sources
 from stackctl.stackfile.transform import Context
 from stackctl.stackfile.yaml_text import decode_text, lines_of, read_yaml
 
+if TYPE_CHECKING:
+    from stackctl.stackfile.trace import Trace
+
 
 class Workshop:
     """What every file of one load shares."""
@@ -31,6 +36,7 @@ class Workshop:
         self.is_complete = True
         """False once a file or a base could not be had."""
         self.environments: list[Environment] = []
+        self.trace: Trace | None = None
         self._parsed: dict[str, list[Node] | None] = {}
 
     def parse(self, file: str, *, asked_by: Mark | None = None) -> list[Node] | None:
@@ -80,7 +86,7 @@ class Workshop:
         if environment not in self.environments:
             self.environments.append(environment)
         if self.interpolates:
-            interpolation = Interpolation(environment, self.sources)
+            interpolation = Interpolation(environment, self.sources, self.trace)
             document = interpolation.tree(document)
             interpolation.report(self.problems)
         document, resets = take_resets(document)
@@ -92,6 +98,10 @@ class Workshop:
         found = canonical(without(document, ["version"]), self.context(base_dir))
         assert isinstance(found, Mapping)
         return found, resets
+
+    def because(self, why: str, mark: Mark) -> AbstractContextManager[None]:
+        """Note for what is done within why it is; see ``Trace``."""
+        return self.trace.within(why, mark) if self.trace is not None else nullcontext()
 
     def merge(self, earlier: Node | None, later: Node) -> Node:
         """Return ``later`` merged onto ``earlier``; what cannot be merged is reported."""
@@ -169,18 +179,23 @@ def _add(
 
     def load_included(sub: Included) -> Mapping:
         below = Environment({**sub.variables, **environment.variables})
-        return load_files(sub.files, workshop, below, base_dir=sub.base_dir, asked_by=sub.mark, chain=chain)
+        with workshop.because("included by", sub.mark):
+            return load_files(sub.files, workshop, below, base_dir=sub.base_dir, asked_by=sub.mark, chain=chain)
 
     base = included(found, workshop, environment, base_dir=base_dir, chain=chain, load=load_included)
     found = without(found, ["include"])
     for path in resets:
         total = remove(total, path)
         base = remove(base, path) if base is not None else None
+    written = found
     if base is not None:
         merged = workshop.merge(base, found)
         assert isinstance(merged, Mapping)
         found = merged
-    return workshop.merge(total, Extends(workshop, environment).apply(found, resets, base_dir=base_dir))
+    found = Extends(workshop, environment).apply(found, resets, base_dir=base_dir)
+    if workshop.trace is not None:
+        workshop.trace.layer(written, resets)
+    return workshop.merge(total, found)
 
 
 def _report_empty(file: str, workshop: Workshop) -> None:

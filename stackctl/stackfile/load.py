@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from stackctl.diagnostics import Diagnostic
 from stackctl.stackfile.check import check
@@ -27,6 +28,9 @@ from stackctl.stackfile.problems import Problems, did_you_mean
 from stackctl.stackfile.profiles import select, with_dependencies
 from stackctl.stackfile.schema import NodePlaces, check_node
 from stackctl.stackfile.sources import ReadFile, Sources, read_from_disk
+
+if TYPE_CHECKING:
+    from stackctl.stackfile.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +80,14 @@ class Loaded:
     variables: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
-def load(request: LoadRequest, *, read: ReadFile = read_from_disk) -> Loaded:
-    """Load a stack. Never raises for what the user wrote."""
+def load(request: LoadRequest, *, read: ReadFile = read_from_disk, trace: Trace | None = None) -> Loaded:
+    """Load a stack. Never raises for what the user wrote. What takes part is noted in ``trace``."""
     problems = Problems()
     sources = Sources(cwd=request.cwd, stdin=request.stdin, read=read)
     workshop = Workshop(sources, problems, home=request.environment.get("HOME", "/root"))
     workshop.resolves_paths = request.has_absolute_paths
     workshop.interpolates = request.is_interpolated
+    workshop.trace = trace
     project = _find(request, workshop)
     document = _load(request, workshop, project) if project is not None else None
     asked = {name for environment in workshop.environments for name in environment.asked}
@@ -186,7 +191,7 @@ def _resolve_environments(
     if services is None:
         return root
     found = {
-        name: resolve_service(node, workshop, environment, reads_files=reads_files)
+        name: resolve_service(name, node, workshop, environment, reads_files=reads_files)
         if isinstance(node, MappingNode)
         else node
         for name, node in services.entries.items()

@@ -133,6 +133,16 @@ def merge_service(earlier: Node | None, later: Node, clashes: Clashes) -> Node:
     return _merge(earlier, later, _SERVICE, clashes)
 
 
+def identity_at(path: Path) -> Identity | None:
+    """Return what makes two items of the list at ``path`` one, or None where every item is its own."""
+    rules: _Rules | _Rule = _TOP
+    for part in path:
+        if isinstance(rules, _Rule):
+            return None
+        rules = rules.get(str(part), rules.get("*", {}))
+    return rules.identity if isinstance(rules, _Rule) else None
+
+
 def _merge(earlier: Node | None, later: Node, rule: _Rules | _Rule | None, clashes: Clashes) -> Node:
     if rule is _LOGGING and _drivers_differ(earlier, later):
         return later

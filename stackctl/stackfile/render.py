@@ -54,6 +54,13 @@ def config_text(document: Document, format: Format = "yaml", *, is_interpolated:
     return "".join(f"{line}\n" for line in _yaml(tree, "")) if tree else "{}\n"
 
 
+def yaml_text(value: Json) -> str:
+    """Return ``value`` as YAML: one that holds others begins with a newline and is indented."""
+    if isinstance(value, dict | list) and value:
+        return "".join(f"\n{line}" for line in _yaml(value, "  "))
+    return _atom(value) if not isinstance(value, str) or "\n" not in value else _quoted(value)
+
+
 def service_hashes(document: Document, wanted: str) -> dict[str, str]:
     """Return a SHA-256 of each service named in ``wanted`` (``a,b``, or ``*`` for all), of what makes its containers.
 

@@ -90,3 +90,35 @@ def test_how_it_ends(text: str, arguments: tuple[str, ...], status: int, call: C
     (shop / "compose.yaml").write_text(text)
 
     assert call("lint", *arguments)[0] == status
+
+
+def test_advice_can_be_had_as_sarif(call: Command, shop: Path) -> None:
+    (shop / "my stack.yaml").write_text("services:\n  web:\n    image: nginx\n    ports: [80:80]\n    foo: 1\n")
+
+    status, out, err = call("-f", "my stack.yaml", "lint", "--format", "sarif")
+
+    found = json.loads(out)
+    (run,) = found["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert (status, err, found["version"]) == (1, "", "2.1.0")
+    assert [(rules[one["ruleIndex"]], one["level"]) for one in run["results"]] == [("unknown-key", "error")]
+    assert run["results"][0]["message"]["text"].startswith("`services.web` has no key `foo`.\nhint: ")
+    assert run["results"][0]["locations"] == [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": "my%20stack.yaml"},
+                "region": {"startLine": 5, "startColumn": 5, "endColumn": 8},
+            }
+        }
+    ]
+
+
+def test_sarif_names_every_place_of_a_problem(call: Command, shop: Path) -> None:
+    (shop / "compose.yaml").write_text(
+        "services:\n  a: {image: 'i:1', container_name: xx}\n  b: {image: 'i:1', container_name: xx}\n"
+    )
+
+    (one,) = json.loads(call("lint", "--format", "sarif")[1])["runs"][0]["results"]
+
+    places = [*one["locations"], *one["relatedLocations"]]
+    assert [place["physicalLocation"]["region"]["startLine"] for place in places] == [3, 2]

@@ -227,3 +227,23 @@ def test_a_client_that_goes_away_ends_its_pull(engine: Engine) -> None:
         pulling.send_signal(signal.SIGINT)
         assert pulling.wait(20) == 130
         wait_until("it has ended", lambda: kept(engine.root)["tmp"] == [])
+
+
+def test_config_names_images_by_the_digest_their_registry_has(
+    shared_engine: Engine, registry: DockerRegistry, home: dict[str, str], tmp_path: Path
+) -> None:
+    held = registry.push(Image((files_tar({"pinned": b"a"}),), (), {}), "pinned:1")
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  a: {{image: '{registry.address}/pinned:1'}}\n  b: {{image: host}}\n", encoding="utf-8"
+    )
+    log_in(shared_engine, registry, home)
+    stack = ("-f", str(tmp_path / "compose.yaml"), "config")
+    pinned = f"{registry.address}/pinned:1@{held}"
+
+    resolved = shared_engine.run(*stack, "--resolve-image-digests", "--format", "json", env=home).out
+    locked = shared_engine.run(*stack, "--lock-image-digests", env=home).out
+
+    assert {name: one["image"] for name, one in json.loads(resolved)["services"].items()} == {"a": pinned, "b": "host"}
+    assert locked == f"services:\n  a:\n    image: {pinned}\n  b: {{}}\n"
+    (tmp_path / "compose.yaml").write_text(f"services: {{a: {{image: '{registry.address}/none:1'}}}}", encoding="utf-8")
+    assert "none:1" in shared_engine.run(*stack, "--resolve-image-digests", env=home, status=1).err
