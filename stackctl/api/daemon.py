@@ -38,11 +38,12 @@ from stackctl.engines.local_facts import LocalFacts
 from stackctl.engines.local_images import LocalImages
 from stackctl.engines.local_networks import LocalNetworks
 from stackctl.engines.local_registries import LocalRegistries
+from stackctl.engines.local_runner import remove_leftovers
 from stackctl.engines.local_volumes import LocalVolumes
 from stackctl.engines.replacing import renew_supervisor
 from stackctl.engines.returning import bring_back
 from stackctl.engines.stacks import Stacks
-from stackctl.errors import Conflict, EngineError
+from stackctl.errors import Conflict, EngineError, StackctlError
 from stackctl.images.removal import ImageUser
 from stackctl.images.store import ImageStore
 from stackctl.runtime import faults, successor
@@ -89,8 +90,15 @@ class Daemon:
         begin_auto_removal(console, events)
         self._server = Server(self._paths.api_socket, Router(routes))
         threading.Thread(target=bring_back, args=(stacks, self._supervisor, engine), name="return", daemon=True).start()
+        threading.Thread(target=self._clean_up, name="builds", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         self._server.serve_forever()
+
+    def _clean_up(self) -> None:
+        try:
+            remove_leftovers(self._supervisor, self._paths)
+        except StackctlError as error:
+            print(f"what builds left: {error}", file=sys.stderr, flush=True)
 
     def _users_of(self, image_id: str) -> list[ImageUser]:
         containers = self._engine.containers() if self._engine is not None else ()

@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from stackctl import labels
@@ -27,7 +28,12 @@ from stackctl.runtime.supervisor_client import SupervisorClient
 from stackctl.wire import codec
 
 _LOOK_S: Final = 0.2
-_MARKS: Final = ((labels.BUILD, ""),)
+
+
+@lru_cache(maxsize=1)
+def _marks() -> tuple[tuple[str, str], ...]:
+    """Return the labels of what belongs to a build of this process."""
+    return ((labels.BUILD, f"{os.getpid()}-{os.urandom(4).hex()}"),)
 
 
 class LocalRunner:
@@ -58,7 +64,7 @@ class LocalRunner:
             extra_hosts=request.extra_hosts,
             mounts=request.mounts,
             shm_size_bytes=request.shm_size_bytes,
-            labels=_MARKS,
+            labels=_marks(),
         )
         created = self._supervisor.call("create", spec=codec.encode(spec), root=codec.encode(request.root))
         container_id: str = created["id"]
@@ -109,7 +115,7 @@ class LocalRunner:
         if request.network == "host":
             return HostNetwork()
         if not self._has_network:
-            spec = NetworkSpec(name=self._name, labels=_MARKS)
+            spec = NetworkSpec(name=self._name, labels=_marks())
             self._supervisor.call("create-network", spec=codec.encode(spec))
             self._has_network = True
         return JoinNetworks((Attachment(network=self._name),))
@@ -132,17 +138,17 @@ def running(paths: EnginePaths, supervisor: SupervisorClient) -> Iterator[LocalR
 
 
 def remove_leftovers(supervisor: SupervisorClient, paths: EnginePaths) -> None:
-    """Remove the containers and networks of builds that nobody waits for any more. Raises EngineError."""
+    """Remove the containers and networks of builds of other processes: those have died. Raises EngineError."""
     answer = supervisor.call("list")
     for facts in answer["containers"]:
-        if _is_of_build(f"{paths.container(facts['id'])}/spec.json"):
+        if _is_of_dead_build(f"{paths.container(facts['id'])}/spec.json"):
             supervisor.call("remove", name=facts["id"], force=True)
     for network in answer["networks"]:
-        if labels.BUILD in dict(codec.decode(NetworkSpec, network["spec"]).labels):
+        if _is_foreign(codec.decode(NetworkSpec, network["spec"]).labels):
             supervisor.call("remove-network", name=network["name"])
 
 
-def _is_of_build(path: str) -> bool:
+def _is_of_dead_build(path: str) -> bool:
     from stackctl.runtime.record import read_spec
 
     try:
@@ -150,4 +156,8 @@ def _is_of_build(path: str) -> bool:
             spec, _, _, _ = read_spec(file.read())
     except (OSError, ValueError, KeyError):
         return False
-    return labels.BUILD in dict(spec.labels)
+    return _is_foreign(spec.labels)
+
+
+def _is_foreign(marks: tuple[tuple[str, str], ...]) -> bool:
+    return labels.BUILD in dict(marks) and (labels.BUILD, dict(marks)[labels.BUILD]) not in _marks()

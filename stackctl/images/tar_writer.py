@@ -60,7 +60,8 @@ def end() -> bytes:
 def _block(entry: TarEntry, seconds: int) -> bytes:
     # What does not fit is in the records before; readers that know none see it cut.
     return _fields(
-        name=entry.name[:100],
+        # Cut after a slash, it would be taken for a folder's.
+        name=entry.name[:100].rstrip(b"/"),
         mode=entry.mode,
         uid=entry.uid if 0 <= entry.uid < _MAX_ID else 0,
         gid=entry.gid if 0 <= entry.gid < _MAX_ID else 0,

@@ -85,7 +85,8 @@ def input_changes(kept: str, spec: BuildSpec, inputs: BuildInputs, base_id: Call
         found.append(f"{inputs.path} changed")
     found += _listed("context", _differing(before["files"], after["files"]))
     found += [f"arg {name}" for name in _differing(before["args"], after["args"])]
-    found += [f"{_TITLES.get(name, name)} changed" for name in _differing(before["options"], after["options"])]
+    options = [name for name in sorted(_OPTIONS) if before["options"].get(name) != after["options"][name]]
+    found += [f"{_TITLES.get(name, name)} changed" for name in options]
     moved = [name for name, known in sorted(before["bases"].items()) if base_id(name) not in ("", known)]
     return found + [f"base image {name} changed" for name in moved]
 

@@ -39,15 +39,21 @@ class Text:
     content: bytes
 
 
-def copy_facts(view: View, sources: Iterable[Source], rules: CopyRules) -> list[object]:
-    """Return what decides what a copy of the sources comes to: equal lists, equal copies. Raises OSError."""
+def copy_facts(view: View, sources: Iterable[Source], rules: CopyRules, *, is_new: bool) -> list[object]:
+    """Return what decides what a copy of the sources comes to: equal lists, equal copies. Raises OSError.
+
+    ``is_new`` tells that the destination is not there yet: a folder that comes first makes it.
+    """
     found: list[object] = []
     for source in sources:
+        # Of a folder the content is copied: itself it matters only where it makes the destination.
         listed = [
-            facts_of_entry(entry, with_owner=rules.owner is None) for entry in entries(view, source, rules.is_left_out)
+            facts_of_entry(entry, with_owner=rules.owner is None)
+            for entry in entries(view, source, rules.is_left_out)
+            if entry.path or is_new or not source.found.is_folder
         ]
-        # Of a folder the content is copied: its own name and mode matter only where it makes the destination.
         found.append([source.name if not source.found.is_folder else "", listed])
+        is_new = False
     return found
 
 
@@ -87,6 +93,7 @@ class Copier:
                 self._leaf(source, into=into)
 
     def _text(self, text: Text, *, into: bool) -> None:
+        self._is_new = False
         path = f"{self._target}/{text.name}".lstrip("/") if into else self._target
         self._refuse_folder(path)
         owner = self._rules.owner or _ROOT
@@ -94,6 +101,7 @@ class Copier:
         self._writer.put_text(path, text.content, owner, _mode(self._rules.mode, 0o644, is_folder=False))
 
     def _leaf(self, source: Source, *, into: bool) -> None:
+        self._is_new = False
         path = self._target
         if into:
             path = self._stage.resolve(f"{path}/{source.name}")

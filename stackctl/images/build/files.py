@@ -134,10 +134,12 @@ def _text(verb: str, state: StageState, step: Copy | Add) -> str:
 
 def _perform(site: Site, state: StageState, plan: _Plan, text: str) -> StageState:
     everything = (*plan.sources, *plan.archives)
+    stage = site.view(state)
+    is_new = not plan.texts and stage.find(stage.resolve(plan.destination)) is None
     key = site.key(
         op="copy",
         below=state.below,
-        sources=copy_facts(plan.view, everything, plan.rules),
+        sources=copy_facts(plan.view, everything, plan.rules, is_new=is_new),
         texts=[(one.name, one.content.decode("latin-1")) for one in plan.texts],
         archives=len(plan.archives),
         destination=plan.destination,
@@ -147,7 +149,6 @@ def _perform(site: Site, state: StageState, plan: _Plan, text: str) -> StageStat
     row = site.done_before(key)
     if row is None:
         upper = site.workshop.new_folder("upper")
-        stage = site.view(state)
         writer = LayerWriter(upper, stage, now_ns=site.workshop.now_ns())
         try:
             Copier(stage, writer, plan.destination, plan.rules).copy(plan.view, plan.sources, plan.texts)
