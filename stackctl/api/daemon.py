@@ -15,7 +15,7 @@ import time
 from typing import Any, Final
 
 from stackctl import __version__
-from stackctl.api.build import BuildRoutes
+from stackctl.api.container_files import ContainerFileRoutes
 from stackctl.api.container_json import Folders
 from stackctl.api.containers import ContainerRoutes
 from stackctl.api.engine_info import EngineInfoRoutes
@@ -26,12 +26,14 @@ from stackctl.api.images import ImageRoutes
 from stackctl.api.networks import NetworkRoutes
 from stackctl.api.routing import Router
 from stackctl.api.server import Server
+from stackctl.api.stats import StatsRoutes
 from stackctl.api.system import SystemRoutes
 from stackctl.api.volumes import VolumeRoutes
-from stackctl.engines.archive_builds import ArchiveBuilds
 from stackctl.engines.auto_removal import begin_auto_removal
 from stackctl.engines.console import LocalConsole
+from stackctl.engines.container_files import ContainerFiles
 from stackctl.engines.container_making import ContainerMaker
+from stackctl.engines.container_stats import ContainerStats
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.events import EventBus
 from stackctl.engines.execs import Execs
@@ -49,6 +51,7 @@ from stackctl.errors import Conflict, EngineError, StackctlError
 from stackctl.images.removal import ImageUser
 from stackctl.images.store import ImageStore
 from stackctl.runtime import faults, successor
+from stackctl.runtime.kernel.cgroup import open_driver
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
 from stackctl.wire.protocol import PROTOCOL
@@ -81,10 +84,11 @@ class Daemon:
             *SystemRoutes(self, stacks).routes(),
             *EngineInfoRoutes(LocalFacts(self.status, engine, store, events)).routes(),
             *ContainerRoutes(console, ContainerMaker(engine, store), folders).routes(),
+            *ContainerFileRoutes(console, ContainerFiles(self._paths, engine)).routes(),
+            *StatsRoutes(console, ContainerStats(self._paths.engine_id, open_driver())).routes(),
             *ExecRoutes(Execs(console.find, self._supervisor, events)).routes(),
             *ImageTransferRoutes(images, LocalRegistries(store)).routes(),
             *ImageRoutes(images).routes(),
-            *BuildRoutes(ArchiveBuilds(self._paths, self._supervisor, store, events.tell_image)).routes(),
             *NetworkRoutes(LocalNetworks(engine, self._supervisor)).routes(),
             *VolumeRoutes(LocalVolumes(engine, self._supervisor)).routes(),
             *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),

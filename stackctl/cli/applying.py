@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from stackctl.cli.failure import Failure
 from stackctl.cli.screen import Screen
@@ -17,13 +18,15 @@ from stackctl.wire.error_json import error_from_json
 Event: TypeAlias = Mapping[str, Any]
 
 
-class _Ended(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Ended:
     """The stream is over; ``error`` is what broke it."""
 
     error: Exception | None
 
 
-class _Interrupted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Interrupted:
     """Somebody pressed Ctrl-C, or sent SIGTERM."""
 
 
@@ -31,7 +34,8 @@ _Message: TypeAlias = Event | _Ended | _Interrupted
 _AWAY: Final = "the engine goes on with what it was doing: run the command again to see where it stands"
 
 
-class Ending(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ending:
     """How an apply went: its last event, and how often it was interrupted."""
 
     end: Event

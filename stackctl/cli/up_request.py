@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stackctl.cli import declared
 from stackctl.cli.options import reject_pairs
@@ -34,7 +35,8 @@ def shared_options(command: F) -> F:
     return command
 
 
-class Choices(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
     """The values of the shared options."""
 
     services: tuple[str, ...]

@@ -30,6 +30,20 @@ def processes_of(container_id: str) -> list[Process]:
     return sorted(found, key=lambda process: (process.started_s, process.pid))
 
 
+def cpu_ns_of(container_id: str) -> tuple[int, int]:
+    """Return the time that the container's processes, and those they waited for, spent outside the kernel and in it."""
+    user = system = 0
+    for pid in _pids_of(container_id):
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b") ")[2].split()
+        except OSError:
+            continue
+        user += int(fields[11]) + int(fields[13])
+        system += int(fields[12]) + int(fields[14])
+    return user * 1_000_000_000 // _TICKS, system * 1_000_000_000 // _TICKS
+
+
 def _pids_of(container_id: str) -> Iterator[int]:
     # The group's path has the id, in either version of cgroups, and so have the groups below it.
     mark = f"/{container_id}".encode()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
 
 Event: TypeAlias = Mapping[str, Any]
 Status = Literal["working", "done", "warning", "error"]
@@ -15,7 +16,8 @@ Status = Literal["working", "done", "warning", "error"]
 _TEMPORARY: Final = re.compile(r"[0-9a-f]{12}_")
 
 
-class Update(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Update:
     """What a resource does now, or has done: ``Container shop-web-1``, ``Starting``."""
 
     resource: str
@@ -24,7 +26,8 @@ class Update(NamedTuple):
     detail: str = ""
 
 
-class Wait(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Wait:
     """Containers that something waits for: ``waiting for db to be healthy``."""
 
     services: tuple[str, ...]

@@ -56,16 +56,15 @@ def _start(plan: InitPlan, progress: become.Progress) -> None:
     become.join_cgroups(plan.process)
     # Order: after joining, so that the namespace's root is the container's own cgroup.
     libc.unshare(libc.CLONE_NEWCGROUP)
-    progress.enter("network", b"networking")
+    progress.enter("network")
     if plan.network_pidfd >= 0:
         libc.setns(plan.network_pidfd, libc.CLONE_NEWNET)
     libc.join_new_session_keyring()
 
 
 def _build_root(plan: InitPlan, progress: become.Progress) -> int:
-    progress.enter("mount")
-    mounts = _copy_shared(plan.mounts, progress)
-    progress.enter("root file system", b"image_ref")
+    progress.enter("root file system")
+    mounts = rootfs.copy_shared(plan.mounts)
     rootfs.stop_propagation()
     root = rootfs.mount_overlay(plan.root, plan.mountpoint)
     for item in plan.host_binds:
@@ -73,35 +72,20 @@ def _build_root(plan: InitPlan, progress: become.Progress) -> int:
     progress.enter("proc, sys and dev")
     rootfs.mount_proc(root)
     # Order: sysctls before anything of the user's is mounted that could redirect the write (CVE-2025-52881).
-    for name, path, value in plan.sysctls:
-        progress.enter("sysctl", b"sysctls." + name)
+    progress.enter("sysctl")
+    for path, value in plan.sysctls:
         paths.write_file(root, path, value)
     progress.enter("proc, sys and dev")
-    rootfs.mount_dev(root)
-    for node in plan.devices:
-        progress.enter("device", b"devices." + node.path)
-        rootfs.make_device(root, node)
-    progress.enter("mount", b"shm_size_bytes")
-    rootfs.mount_shared_memory(root, plan)
-    progress.enter("proc, sys and dev")
+    rootfs.mount_dev(root, plan)
     rootfs.mount_sys(root, plan)
     progress.enter("mount")
-    _mount_what_was_asked((*mounts, *plan.etc_binds), root, progress)
+    _mount_what_was_asked((*mounts, *plan.etc_binds), root)
     return root
 
 
-def _copy_shared(mounts: tuple[InitMount, ...], progress: become.Progress) -> tuple[InitMount, ...]:
-    found: list[InitMount] = []
-    for item in mounts:
-        progress.enter("mount", b"mounts." + item.target)
-        found.append(rootfs.copy_if_shared(item))
-    return tuple(found)
-
-
-def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int, progress: become.Progress) -> None:
+def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int) -> None:
     forbidden = rootfs.kernel_devices(root)
     for item in mounts:
-        progress.enter("mount", b"mounts." + item.target)
         if isinstance(item, Bind):
             rootfs.bind(root, item, forbidden)
         else:
@@ -111,7 +95,7 @@ def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int, progress: be
 def _open_terminal(plan: InitPlan, progress: become.Progress, root: int) -> int:
     if not plan.process.has_terminal:
         return -1
-    progress.enter("terminal", b"tty")
+    progress.enter("terminal")
     slave = terminal.open_terminal(root, plan.process.channel_fd)
     terminal.show_console(root, slave)
     terminal.make_controlling(slave)
@@ -119,9 +103,10 @@ def _open_terminal(plan: InitPlan, progress: become.Progress, root: int) -> int:
 
 
 def _finish_root(plan: InitPlan, progress: become.Progress, root: int) -> None:
-    progress.enter("working directory", b"working_dir")
+    progress.enter("working directory")
     os.close(paths.make_directory(root, plan.process.working_dir or b"/"))
-    become.apply_limits(plan.process, progress, root)
+    progress.enter("resource limit")
+    become.apply_limits(plan.process, root)
     progress.enter("masks")
     rootfs.hide(root, plan.masked, plan.read_only)
     if plan.is_root_read_only:
@@ -129,10 +114,9 @@ def _finish_root(plan: InitPlan, progress: become.Progress, root: int) -> None:
     progress.enter("pivot")
     rootfs.pivot(root)
     os.close(root)
-    progress.enter("host name", b"hostname")
+    progress.enter("host name")
     libc.sethostname(plan.hostname)
     if plan.domainname:
-        progress.enter("host name", b"domainname")
         libc.setdomainname(plan.domainname)
 
 

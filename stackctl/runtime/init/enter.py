@@ -32,7 +32,8 @@ def run(plan: EnterPlan) -> NoReturn:
             progress.enter("terminal")
             slave = terminal.open_terminal(root, plan.process.channel_fd)
             terminal.make_controlling(slave)
-        become.apply_limits(plan.process, progress, root)
+        progress.enter("resource limit")
+        become.apply_limits(plan.process, root)
         os.close(root)
         become.become_and_exec(plan.process, progress, slave)
     except BaseException as error:

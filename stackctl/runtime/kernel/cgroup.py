@@ -49,6 +49,24 @@ class Hierarchies:
         return not any(name in self.v1 for name in _WANTED_V1)
 
 
+class Usage(NamedTuple):
+    """What a group has used: processor time (-1 where it is not counted) and what it holds now.
+
+    ``inactive_bytes`` is that part of the memory that is only a cache; a limit of 0 is none.
+    """
+
+    cpu_ns: int
+    user_ns: int
+    system_ns: int
+    memory_bytes: int
+    inactive_bytes: int
+    memory_limit_bytes: int
+    pids: int
+    pids_limit: int
+    read_bytes: int
+    written_bytes: int
+
+
 class CgroupDriver(Protocol):
     """What the runtime asks of cgroups; groups are named by engine and container id."""
 
@@ -68,24 +86,7 @@ class CgroupDriver(Protocol):
     def sweep(self, engine_id: str, *, keep: set[str]) -> None: ...
     def remove_engine(self, engine_id: str) -> None: ...
     def notices(self) -> list[str]: ...
-
-
-# What asks for a limit, by the file that sets it: version 2, then version 1.
-LIMIT_FIELDS: Final = {
-    "cpu.max": "limits.cpus",
-    "cpu.weight": "limits.cpu_shares",
-    "memory.max": "limits.memory",
-    "memory.swap.max": "limits.memory and swap",
-    "memory.low": "limits.memory reservation",
-    "pids.max": "limits.pids",
-    "cpuset.cpus": "limits.cpuset",
-    "cpu.cfs_period_us": "limits.cpus",
-    "cpu.cfs_quota_us": "limits.cpus",
-    "cpu.shares": "limits.cpu_shares",
-    "memory.limit_in_bytes": "limits.memory",
-    "memory.memsw.limit_in_bytes": "limits.memory and swap",
-    "memory.soft_limit_in_bytes": "limits.memory reservation",
-}
+    def usage(self, engine_id: str, container_id: str) -> Usage: ...
 
 
 def open_driver(without: frozenset[str] = frozenset()) -> CgroupDriver:
@@ -157,6 +158,18 @@ def read(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def read_number(path: str, default: int = 0) -> int:
+    """Return the number in a control file; ``default`` for none, or ``max``."""
+    text = read(path).strip()
+    return int(text) if text.isdecimal() else default
+
+
+def read_counts(path: str) -> dict[str, int]:
+    """Return the lines ``name number`` of a control file."""
+    found = (line.split() for line in read(path).splitlines())
+    return {words[0]: int(words[1]) for words in found if len(words) == 2 and words[1].isdecimal()}
 
 
 def pids(folder: str) -> list[int]:

@@ -16,13 +16,15 @@ from typing import Final
 from stackctl.errors import EngineError
 from stackctl.model.container import Device, Limits
 from stackctl.runtime.kernel.cgroup import (
-    LIMIT_FIELDS,
     Joins,
+    Usage,
     await_text,
     group_path,
     groups_below,
     pids,
     read,
+    read_counts,
+    read_number,
     remove_folder,
     write,
     write_each,
@@ -33,6 +35,8 @@ _ALWAYS: Final = ("cpu", "memory", "pids", "devices")
 _PERIOD_US: Final = 100_000
 _KILL_ROUNDS: Final = 50
 _MOVE_ROUNDS: Final = 100
+_TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_NO_LIMIT_BYTES: Final = 1 << 62
 _UNLIMITED_MEMORY: Final = "-1"
 _DEFAULT_SHARES: Final = 1024
 
@@ -169,6 +173,25 @@ class V1Driver:
         for controller in self._mounts:
             remove_folder(self._folder(controller, group_path(engine_id)))
 
+    def usage(self, engine_id: str, container_id: str) -> Usage:
+        """Return what the group has used. Processor time is counted where cpuacct is mounted with cpu, as is usual."""
+        group = group_path(engine_id, container_id)
+        cpu, memory, tasks = (self._folder(name, group) for name in ("cpu", "memory", "pids"))
+        ticks = read_counts(f"{cpu}/cpuacct.stat")
+        limit = read_number(f"{memory}/memory.limit_in_bytes")
+        return Usage(
+            cpu_ns=read_number(f"{cpu}/cpuacct.usage", -1),
+            user_ns=ticks.get("user", 0) * _TICK_NS,
+            system_ns=ticks.get("system", 0) * _TICK_NS,
+            memory_bytes=read_number(f"{memory}/memory.usage_in_bytes"),
+            inactive_bytes=read_counts(f"{memory}/memory.stat").get("total_inactive_file", 0),
+            memory_limit_bytes=limit if limit < _NO_LIMIT_BYTES else 0,
+            pids=read_number(f"{tasks}/pids.current"),
+            pids_limit=read_number(f"{tasks}/pids.max"),
+            read_bytes=0,
+            written_bytes=0,
+        )
+
     def notices(self) -> list[str]:
         """Return what containers on this machine must do without."""
         missing = [name for name in _ALWAYS if name not in self._mounts]
@@ -190,8 +213,7 @@ class V1Driver:
             write(f"{self._folder(controller, group)}/{file}", value)
         except OSError as error:
             if needed:
-                message = f"cannot set {file} to {value}: {error.strerror}"
-                raise EngineError(message, code="limit", field=LIMIT_FIELDS[file]) from error
+                raise EngineError(f"cannot set {file} to {value}: {error.strerror}", code="limit") from error
 
     def _set_memory(self, group: str, limits: Limits) -> None:
         limit = str(limits.memory_bytes) if limits.memory_bytes else _UNLIMITED_MEMORY
@@ -209,7 +231,7 @@ class V1Driver:
 
     def _set_cpuset(self, group: str, cpus: str) -> None:
         if "cpuset" not in self._mounts:
-            raise EngineError("cannot set cpuset: no such cgroup controller", code="limit", field="limits.cpuset")
+            raise EngineError("cannot set cpuset: no such cgroup controller", code="limit")
         parts = group.split("/")
         for depth in range(1, len(parts) + 1):
             folder = self._folder("cpuset", "/".join(parts[:depth]))

@@ -13,13 +13,15 @@ from stackctl.errors import EngineError
 from stackctl.model.container import Device, Limits
 from stackctl.runtime.kernel import device_bpf
 from stackctl.runtime.kernel.cgroup import (
-    LIMIT_FIELDS,
     Joins,
+    Usage,
     await_text,
     group_path,
     groups_below,
     pids,
     read,
+    read_counts,
+    read_number,
     remove_folder,
     write,
 )
@@ -66,7 +68,6 @@ class V2Driver:
                     raise EngineError(
                         f"cannot set {file} to {value}: {error.strerror}",
                         code="limit",
-                        field=LIMIT_FIELDS[file],
                         hint=f"the cgroup controller {file.partition('.')[0]} may not be delegated to us",
                     ) from error
 
@@ -79,8 +80,7 @@ class V2Driver:
             device_bpf.attach(folder, device_bpf.compile_rules(rules_for(devices)))
         except OSError as error:
             hint = "bpf(2) needs CAP_BPF or root" if error.errno == errno.EPERM else ""
-            message = f"cannot restrict devices: {error.strerror}"
-            raise EngineError(message, code="device-rules", hint=hint, field="devices") from error
+            raise EngineError(f"cannot restrict devices: {error.strerror}", code="device-rules", hint=hint) from error
         finally:
             os.close(folder)
 
@@ -148,6 +148,24 @@ class V2Driver:
     def remove_engine(self, engine_id: str) -> None:
         """Remove the engine's own group, which has none below any more."""
         remove_folder(self._folder(group_path(engine_id)))
+
+    def usage(self, engine_id: str, container_id: str) -> Usage:
+        """Return what the group has used. Source: cgroup-v2.rst, cpu.stat, memory.stat, io.stat."""
+        folder = self._folder(group_path(engine_id, container_id))
+        cpu = read_counts(f"{folder}/cpu.stat")
+        io = [word.partition("=") for word in read(f"{folder}/io.stat").split()]
+        return Usage(
+            cpu_ns=cpu.get("usage_usec", 0) * 1000,
+            user_ns=cpu.get("user_usec", 0) * 1000,
+            system_ns=cpu.get("system_usec", 0) * 1000,
+            memory_bytes=read_number(f"{folder}/memory.current"),
+            inactive_bytes=read_counts(f"{folder}/memory.stat").get("inactive_file", 0),
+            memory_limit_bytes=read_number(f"{folder}/memory.max"),
+            pids=read_number(f"{folder}/pids.current"),
+            pids_limit=read_number(f"{folder}/pids.max"),
+            read_bytes=sum(int(value) for name, _, value in io if name == "rbytes"),
+            written_bytes=sum(int(value) for name, _, value in io if name == "wbytes"),
+        )
 
     def notices(self) -> list[str]:
         """Return what containers on this machine must do without."""
