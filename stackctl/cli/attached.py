@@ -35,7 +35,11 @@ _STOPPING: Final = "Gracefully stopping… (press Ctrl+C again to force)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attendance:
-    """A stack to be attended, and how. ``began_s``: what was logged earlier is of no interest."""
+    """A stack to be attended, and how.
+
+    What was logged before ``began_s`` is of no interest. The logs of ``shown`` services are shown; the others are
+    only watched.
+    """
 
     settings: Settings
     engine: EngineClient
@@ -45,7 +49,9 @@ class Attendance:
     has_prefix: bool = True
     has_colour: bool = True
     has_timestamps: bool = False
+    shown: frozenset[str] = frozenset()
     aborts: bool = False
+    aborts_on_failure: bool = False
     exit_code_from: str = ""
     timeout_s: float | None = None
 
@@ -112,7 +118,7 @@ def _stay(attendance: Attendance, state: _State) -> int:
                 status = INTERRUPTED
             case _Exited(service, code):
                 state.codes.setdefault(service, code)
-                if not attendance.aborts:
+                if not attendance.aborts and not (attendance.aborts_on_failure and code):
                     continue
                 interruptions = _stop_all(attendance).interruptions
                 status = INTERRUPTED if interruptions else code
@@ -145,10 +151,11 @@ def _follower(attendance: Attendance, state: _State) -> Follower:
     part = LogRange(since=f"{attendance.began_s:.9f}", has_timestamps=attendance.has_timestamps)
     return Follower(
         attendance.engine,
-        lambda: _attended(attendance, containers_of(attendance.engine, attendance.project)),
+        lambda: _watched(attendance, containers_of(attendance.engine, attendance.project)),
         printer,
         lambda _container: part,
         tells_exits=True,
+        is_shown=lambda container: container.service in attendance.shown,
         on_exit=lambda container, code: state.inbox.put(_Exited(container.service, code)),
     )
 
@@ -160,6 +167,11 @@ def _follow(follower: Follower, state: _State) -> None:
         state.inbox.put(_LogsEnded(error))
     else:
         state.inbox.put(_LogsEnded(None))
+
+
+def _watched(attendance: Attendance, containers: Iterable[Listed]) -> list[Listed]:
+    meant = {*attendance.services, *attendance.shown}
+    return [c for c in containers if not attendance.services or c.service in meant]
 
 
 def _attended(attendance: Attendance, containers: Iterable[Listed]) -> list[Listed]:

@@ -14,8 +14,8 @@ from stackctl.cli.up_request import Choices, shared_options, up_request
 @declared.command()
 @shared_options
 @declared.flag("--build", help="Build images although nothing changed.")
-@declared.refused("--pull", takes_value=True)
-@declared.refused("--quiet-pull")
+@declared.pull
+@declared.quiet_pull
 @declared.flag("--no-build", help="Build no image although something changed.")
 @declared.flag("-y", "--yes", hidden=True)
 @declared.services
@@ -27,6 +27,8 @@ def create(
     remove_orphans: bool,
     no_deps: bool,
     build: bool,
+    pull: str | None,
+    quiet_pull: bool,
     no_build: bool,
     yes: bool,
 ) -> None:
@@ -43,6 +45,8 @@ def create(
         ),
         is_started=False,
         build=build_mode({"build": build, "no_build": no_build}),
+        pull=pull or "",
+        is_pull_quiet=quiet_pull,
     )
 
 
@@ -65,10 +69,10 @@ def scale(no_deps: bool, scales: tuple[str, ...]) -> None:
     )
 
 
-def _bring_up(choices: Choices, *, is_started: bool, build: str) -> None:
-    settings = current_settings()
+def _bring_up(choices: Choices, *, is_started: bool, build: str, pull: str = "", is_pull_quiet: bool = False) -> None:
+    settings = current_settings().with_quiet_pulls() if is_pull_quiet else current_settings()
     document = load_document(settings, choices.services)
-    request = up_request(settings, document, choices, no_start=not is_started, build=build)
+    request = up_request(settings, document, choices, no_start=not is_started, build=build, pull=pull)
     engine = start_engine(settings)
     request = with_contexts(settings, engine, document, request)
     perform(settings, engine, document.name, request, title="up").raise_failure()

@@ -212,4 +212,6 @@ def rest(name: str, **given: Any) -> Callable[[Function], Function]:
 
 
 services = arguments("services", metavar="[SERVICE]...")
+pull = option("--pull", type=Choice(("always", "missing", "never")), help="When to pull images.")
+quiet_pull = flag("--quiet-pull", help="Do not show how far pulls are.")
 timeout = option("-t", "--timeout", type=Number(0), metavar="SECONDS", help="How long containers may take to stop.")

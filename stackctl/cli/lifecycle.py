@@ -54,7 +54,7 @@ def restart(timeout: float | None, no_deps: bool, services: tuple[str, ...]) -> 
 @declared.flag("--remove-orphans", hidden=True)
 @declared.services
 def kill(signal: str, remove_orphans: bool, services: tuple[str, ...]) -> None:
-    """Send a signal to running containers."""
+    """Send a signal to running containers, those of `run` too."""
     if not _change("kill", services, signal=_signal_name(signal), remove_orphans=remove_orphans):
         print("No container to kill", file=sys.stderr)
 
@@ -64,7 +64,7 @@ def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:
     settings = current_settings()
     project = project_of(settings)
     engine = known_engine(settings)
-    containers = containers_of(engine, project)
+    containers = containers_of(engine, project, with_oneoffs=verb == "kill")
     named = existing_services(settings, services, containers)
     missing = [name for name in services if name not in named]
     if verb == "start" and missing:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stackctl.cli import declared
 from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
+from stackctl.cli.known_stack import find
 from stackctl.cli.log_lines import LogPrinter
 from stackctl.cli.multiplex import Follower, LogRange, print_log
 from stackctl.cli.output import standard_output
@@ -54,23 +56,29 @@ def logs(
     )
     project = project_of(settings)
     engine = known_engine(settings)
+    hidden = frozenset() if services else _hidden(settings)
     found = of_services(settings, containers_of(engine, project), services)
     if engine is None:
         return
     client = engine
 
-    def look() -> list[Listed]:
-        return _wanted(containers_of(client, project), services, index)
+    def chosen(containers: Sequence[Listed]) -> list[Listed]:
+        return [c for c in _wanted(containers, services, index) if c.service not in hidden]
 
     printer = log_printer(settings, has_prefix=not no_log_prefix, has_colour=not no_color)
     if follow:
         known = {container.id for container in found}
-        Follower(client, look, printer, lambda c: part if c.id in known else _all_of(part)).run()
+        Follower(
+            client,
+            lambda: chosen(containers_of(client, project)),
+            printer,
+            lambda c: part if c.id in known else _all_of(part),
+        ).run()
         return
-    chosen = [c for c in _wanted(found, services, index) if c.state != "created"]
-    for container in chosen:
+    begun = [c for c in chosen(found) if c.state != "created"]
+    for container in begun:
         printer.add(container.service, container.log_name)
-    for container in chosen:
+    for container in begun:
         print_log(client, container, printer, part, follow=False)
 
 
@@ -78,6 +86,13 @@ def log_printer(settings: Settings, *, has_prefix: bool, has_colour: bool) -> Lo
     """Return a printer of log lines to standard output."""
     is_coloured = has_colour and settings.has_colour(is_terminal=sys.stdout.isatty())
     return LogPrinter(standard_output(), Prefixes(has_colour=is_coloured, is_shown=has_prefix))
+
+
+def _hidden(settings: Settings) -> frozenset[str]:
+    """Return the services with ``attach: false``, as far as the stack is known: what runs was brought up from it."""
+    known = find(settings, ())
+    shapes: Mapping[str, Any] = known.tree.get("services") or {} if known is not None else {}
+    return frozenset(name for name, shape in shapes.items() if shape.get("attach") is False)
 
 
 def _wanted(containers: Sequence[Listed], services: Sequence[str], index: int | None) -> list[Listed]:

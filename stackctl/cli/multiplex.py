@@ -66,7 +66,8 @@ class Follower:
     """Prints the logs of a changing set of containers until none of them runs any more.
 
     ``look`` lists the set anew; what appears later is followed from its beginning, what was restarted from
-    where it was left. ``on_exit`` is told of each end while following, with the exit code.
+    where it was left. ``on_exit`` is told of each end while following, with the exit code. Of those
+    that are not shown nothing is printed.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Follower:
         printer: LogPrinter,
         part_of: Callable[[Listed], LogRange],
         *,
+        is_shown: Callable[[Listed], bool] = lambda _: True,
         tells_exits: bool = False,
         on_exit: Callable[[Listed, int], object] | None = None,
     ) -> None:
@@ -83,6 +85,7 @@ class Follower:
         self._look = look
         self._printer = printer
         self._part_of = part_of
+        self._is_shown = is_shown
         self._tells_exits = tells_exits
         self._on_exit = on_exit
         self._following: set[str] = set()
@@ -98,7 +101,8 @@ class Follower:
             containers = [c for c in self._look() if c.state not in ("created", "removing", "dead")]
             fresh = [c for c in containers if self._is_due(c)]
             for container in fresh:
-                self._printer.add(container.service, container.log_name)
+                if self._is_shown(container):
+                    self._printer.add(container.service, container.log_name)
             for container in fresh:
                 self._begin(container)
             if not self._following and not any(c.is_running for c in containers):
@@ -127,7 +131,11 @@ class Follower:
         if left_s is not None:
             part = replace(part, tail="all", since=f"{left_s:.9f}")
         try:
-            print_log(self._source, container, self._printer, part, follow=True)
+            if self._is_shown(container):
+                print_log(self._source, container, self._printer, part, follow=True)
+            else:
+                for _ in self._source.logs(container.id, follow=True, tail="0"):
+                    pass  # its end is that of the container
             self._left_s[container.id] = time.time()
             self._tell_exit(container)
         except NotFound:  # removed meanwhile, with its log
@@ -144,7 +152,7 @@ class Follower:
         state, code = state_of(self._source.inspect_container(container.id))
         if state not in ("exited", "restarting"):
             return
-        if self._tells_exits:
+        if self._tells_exits and self._is_shown(container):
             suffix = " (restarting)" if state == "restarting" else ""
             self._printer.say(f"{container.log_name} exited with code {code}{suffix}")
         if self._on_exit is not None and state == "exited":

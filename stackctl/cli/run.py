@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,12 @@ if TYPE_CHECKING:
 @declared.flag("--remove-orphans", help="Remove containers of services the files do not have.")
 @declared.flag("-q", "--quiet", "is_quiet", help="Show no progress.")
 @declared.flag("--build", help="Build the image although nothing changed.")
-@declared.refused("--pull", takes_value=True)
-@declared.refused("--quiet-pull")
+@declared.pull
+@declared.quiet_pull
 @declared.flag("--quiet-build", help="Do not show how far builds are.")
-@declared.refused("--cap-add", takes_value=True)
-@declared.refused("--cap-drop", takes_value=True)
-@declared.refused("--env-from-file", takes_value=True)
+@declared.options("--cap-add", metavar="CAPABILITY", help="Give it a capability.")
+@declared.options("--cap-drop", metavar="CAPABILITY", help="Take a capability from it.")
+@declared.options("--env-from-file", "env_files", metavar="FILE", help="Set the variables of a file.")
 @declared.argument("service")
 @declared.rest("command")
 def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any) -> None:
@@ -60,7 +61,7 @@ def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any)
 
     What the service depends on is started first. Its ports are published only if asked for.
     """
-    settings = current_settings()
+    settings = current_settings().with_quiet_pulls() if given["quiet_pull"] else current_settings()
     reject_pairs({"--detach": detach, "--rm": removes}, [("--detach", "--rm")])
     document = load_document(settings, (service,))
     has_tty = not detach and choose_tty(no_tty=given["no_tty"], wants_tty=given["wants_tty"])
@@ -133,6 +134,7 @@ def _request(settings: Settings, document: AnyStack, service: str, given: dict[s
         build=build_mode(given),
         credentials=logins_for(settings, document),
         remove_orphans=given["remove_orphans"] or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
+        pull=given["pull"] or "",
     )
     for label in given["labels"]:
         if not label.partition("=")[0]:
@@ -142,7 +144,7 @@ def _request(settings: Settings, document: AnyStack, service: str, given: dict[s
         service=service,
         command=given["command"] or None,
         entrypoint=_words(given["entrypoint"]),
-        environment=tuple(variables(settings, given["environment"])),
+        environment=(*_file_variables(settings, given["env_files"]), *variables(settings, given["environment"])),
         user=given["user"],
         workdir=given["workdir"],
         tty=given["tty"],
@@ -154,7 +156,18 @@ def _request(settings: Settings, document: AnyStack, service: str, given: dict[s
         use_aliases=given["use_aliases"],
         remove=given["remove"],
         labels=given["labels"],
+        cap_add=given["cap_add"],
+        cap_drop=given["cap_drop"],
     )
+
+
+def _file_variables(settings: Settings, files: Sequence[str]) -> Iterator[str]:
+    """Yield ``KEY=VALUE`` of what the files set."""
+    for path in files:
+        from stackctl.stackfile.read_env_file import read_env_file  # the reader of env files: only with one
+
+        found = read_env_file(os.path.join(settings.cwd, path), named=path, environment=settings.environment)
+        yield from (f"{key}={value}" for key, value in found.items())
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

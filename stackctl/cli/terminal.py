@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Final, Protocol
 
+from stackctl.cli.detach_keys import DetachKeys
 from stackctl.cli.failure import Failure
 from stackctl.cli.output import WriteBytes, unbuffered
 from stackctl.cli.signals import INTERRUPTED, Courier, handled
@@ -35,6 +36,10 @@ class Stream(Protocol):
         """End its input."""
         ...
 
+    def leave(self) -> None:
+        """End ``read_frames``; the process goes on."""
+        ...
+
 
 def is_terminal(stream: IO[str]) -> bool:
     """Return whether a standard stream is a terminal; a closed one is not."""
@@ -50,8 +55,9 @@ def relay_terminal(
     resize: Callable[[int, int], object],
     has_input: bool,
     begin: Callable[[], object] = lambda: None,
-) -> None:
-    """Make the user's terminal the process's own until the process ends.
+    detach_keys: bytes = b"",
+) -> bool:
+    """Make the user's terminal the process's own until the process ends, or ``detach_keys`` are typed: then True.
 
     The terminal is raw meanwhile, so Ctrl-C is the process's; ``resize(lines, columns)`` is called at the
     start and whenever the window changes. ``begin`` is called once all is set up. The terminal is given back
@@ -66,7 +72,9 @@ def relay_terminal(
             cleanup.enter_context(raw_mode(sys.stdin.fileno()))
         begin()
         courier.send(lambda: _tell_size(resize))
-        _relay(stream, cleanup, has_input=has_input)
+        keys = DetachKeys(detach_keys)
+        _relay(stream, cleanup, keys, has_input=has_input)
+    return keys.was_typed
 
 
 def relay_pipes(
@@ -87,7 +95,7 @@ def relay_pipes(
             cleanup.callback(courier.close)
             cleanup.enter_context(handled(_forwarding(courier, kill)))
         begin()
-        _relay(stream, cleanup, has_input=has_input)
+        _relay(stream, cleanup, DetachKeys(b""), has_input=has_input)
 
 
 @contextmanager
@@ -132,9 +140,9 @@ def _tell_size(resize: Callable[[int, int], object]) -> None:
         return
 
 
-def _relay(stream: Stream, cleanup: ExitStack, *, has_input: bool) -> None:
+def _relay(stream: Stream, cleanup: ExitStack, keys: DetachKeys, *, has_input: bool) -> None:
     if has_input:
-        sending = _Sending(stream, sys.stdin.fileno())
+        sending = _Sending(stream, sys.stdin.fileno(), keys)
         cleanup.callback(sending.stop)
     _copy_output(stream, unbuffered(sys.stdout), unbuffered(sys.stderr))
 
@@ -147,8 +155,9 @@ def _copy_output(stream: Stream, out: WriteBytes, err: WriteBytes) -> None:
 class _Sending:
     """Copies standard input to the process, in a thread that can be stopped while it waits for a key."""
 
-    def __init__(self, stream: Stream, fd: int) -> None:
+    def __init__(self, stream: Stream, fd: int, keys: DetachKeys) -> None:
         self._stream = stream
+        self._keys = keys
         self._fd = fd
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name="stdin", daemon=True)
@@ -174,6 +183,9 @@ class _Sending:
                 if not data:
                     self._stream.close_write()
                     return
-                self._stream.send(data)
+                self._stream.send(self._keys.feed(data))
+                if self._keys.was_typed:
+                    self._stream.leave()
+                    return
         except (EngineUnreachable, OSError):
             return  # the process is gone; its last output says so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stackctl.cli import declared
@@ -23,12 +24,20 @@ if TYPE_CHECKING:
 
 _PAIRS = (
     ("--detach", "--abort-on-container-exit"),
+    ("--detach", "--abort-on-container-failure"),
     ("--detach", "--exit-code-from"),
+    ("--detach", "--attach"),
+    ("--detach", "--attach-dependencies"),
     ("--wait", "--abort-on-container-exit"),
+    ("--wait", "--abort-on-container-failure"),
     ("--wait", "--exit-code-from"),
     ("--no-start", "--abort-on-container-exit"),
+    ("--no-start", "--abort-on-container-failure"),
+    ("--attach", "--attach-dependencies"),
+    ("--abort-on-container-exit", "--abort-on-container-failure"),
     ("--no-start", "--exit-code-from"),
     ("--no-start", "--wait"),
+    ("--build", "--no-build"),
 )
 
 
@@ -45,15 +54,15 @@ _PAIRS = (
 @declared.flag("--abort-on-container-exit", help="Stop all once one ends.")
 @declared.option("--exit-code-from", default="", metavar="SERVICE", help="Exit as it does; implies the above.")
 @declared.flag("--build", help="Build images although nothing changed.")
-@declared.option("--pull", type=declared.Choice(("always", "missing", "never")), help="When to pull images.")
-@declared.flag("--quiet-pull", help="Do not show how far pulls are.")
+@declared.pull
+@declared.quiet_pull
 @declared.flag("--quiet-build", help="Do not show how far builds are.")
-@declared.refused("--always-recreate-deps")
+@declared.flag("--always-recreate-deps", help="Replace also what the named services need.")
 @declared.refused("-V", "--renew-anon-volumes")
-@declared.refused("--abort-on-container-failure")
-@declared.refused("--attach", takes_value=True)
-@declared.refused("--no-attach", takes_value=True)
-@declared.refused("--attach-dependencies")
+@declared.flag("--abort-on-container-failure", help="Stop all once one ends with an error.")
+@declared.options("--attach", metavar="SERVICE", help="Show the logs of this service only.")
+@declared.options("--no-attach", metavar="SERVICE", help="Do not show the logs of this service.")
+@declared.flag("--attach-dependencies", help="Show also the logs of what the named services need.")
 @declared.refused("-w", "--watch")
 @declared.refused("--menu")
 @declared.flag("--no-build", help="Build no image although something changed.")
@@ -67,13 +76,15 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
     """
     settings = current_settings().with_quiet_pulls() if given["quiet_pull"] else current_settings()
     settings = settings.with_quiet_builds() if given["quiet_build"] else settings
-    code_from, aborts = given["exit_code_from"], given["abort_on_container_exit"]
-    options = {"--detach": detach, "--wait": wait, "--abort-on-container-exit": aborts}
-    reject_pairs({**options, "--exit-code-from": code_from, "--no-start": given["no_start"]}, _PAIRS)
-    reject_pairs({"--build": given["build"], "--no-build": given["no_build"]}, [("--build", "--no-build")])
+    names = {name for pair in _PAIRS for name in pair} - {"--detach", "--wait"}
+    chosen = {name: given[name.removeprefix("--").replace("-", "_")] for name in names}
+    reject_pairs({**chosen, "--detach": detach, "--wait": wait}, _PAIRS)
     document = load_document(settings, services)
-    if code_from and code_from not in (known := _names(document.tree.get("services"))):
-        raise no_such_service(code_from, known)
+    code_from = given["exit_code_from"]
+    known = _names(document.tree.get("services"))
+    for name in (*([code_from] if code_from else ()), *given["attach"], *given["no_attach"]):
+        if name not in known:
+            raise no_such_service(name, known)
     request = up_request(
         settings,
         document,
@@ -112,12 +123,28 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
             has_prefix=not given["no_log_prefix"],
             has_colour=not given["no_color"],
             has_timestamps=given["timestamps"],
-            aborts=aborts or bool(code_from),
+            shown=_shown(document.tree, services, given),
+            aborts=given["abort_on_container_exit"] or bool(code_from),
+            aborts_on_failure=given["abort_on_container_failure"],
             exit_code_from=code_from,
             timeout_s=given["timeout"],
         ),
         request,
     )
+
+
+def _shown(tree: Mapping[str, Any], services: tuple[str, ...], given: dict[str, Any]) -> frozenset[str]:
+    """Return the services whose logs are shown: those named, and not one with ``attach: false`` unless named."""
+    shapes: Mapping[str, Any] = tree.get("services") or {}
+    hidden = {name for name, shape in shapes.items() if shape.get("attach") is False}
+    found = set(services) or set(shapes) - hidden
+    if given["attach"]:
+        found = set(given["attach"])
+    elif given["attach_dependencies"]:
+        from stackctl.cli.waited import needs_of, with_dependencies  # only then
+
+        found |= with_dependencies(found, needs_of(tree)) - hidden
+    return frozenset(found - set(given["no_attach"]))
 
 
 def _choices(services: tuple[str, ...], given: dict[str, Any]) -> Choices:
@@ -128,6 +155,7 @@ def _choices(services: tuple[str, ...], given: dict[str, Any]) -> Choices:
         no_recreate=given["no_recreate"],
         remove_orphans=given["remove_orphans"],
         no_deps=given["no_deps"],
+        recreate_deps=given["always_recreate_deps"],
     )
 
 

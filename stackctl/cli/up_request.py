@@ -45,13 +45,18 @@ class Choices:
     no_recreate: bool
     remove_orphans: bool
     no_deps: bool
+    recreate_deps: bool = False
 
 
 def up_request(settings: Settings, document: AnyStack, choices: Choices, **options: Any) -> StackRequest:
     """Return the request. Raises UsageError for what excludes each other, and for unknown services."""
     reject_pairs(
-        {"--force-recreate": choices.force_recreate, "--no-recreate": choices.no_recreate},
-        [("--force-recreate", "--no-recreate")],
+        {
+            "--force-recreate": choices.force_recreate,
+            "--no-recreate": choices.no_recreate,
+            "--always-recreate-deps": choices.recreate_deps,
+        },
+        [("--force-recreate", "--no-recreate"), ("--always-recreate-deps", "--no-recreate")],
     )
     tree = document.tree.get("services")
     known = {*(tree if isinstance(tree, dict) else ()), *document.disabled_services}
@@ -62,6 +67,7 @@ def up_request(settings: Settings, document: AnyStack, choices: Choices, **optio
         recreate="force" if choices.force_recreate else "never" if choices.no_recreate else "diverged",
         remove_orphans=choices.remove_orphans or settings.is_set("COMPOSE_REMOVE_ORPHANS"),
         no_deps=choices.no_deps,
+        recreate_deps=choices.recreate_deps,
         scale=parse_scales(choices.scales, known),
         credentials=logins_for(settings, document),
         **options,

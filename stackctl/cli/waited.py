@@ -31,7 +31,7 @@ def check_all_run(
     if needs is None:
         needs = {container.service: _labelled_needs(container) for container in containers}
     awaited = {name for found in needs.values() for name, condition in found.items() if condition == _COMPLETED}
-    meant = set(services) if no_deps and services else _with_dependencies(services or needs, needs)
+    meant = set(services) if no_deps and services else with_dependencies(services or needs, needs)
     for container in containers:
         if container.service in meant and _has_ended(container, is_awaited=container.service in awaited):
             raise _ended(engine, container)
@@ -73,7 +73,8 @@ def _labelled_needs(container: Listed) -> dict[str, str]:
     return {entry[0]: entry[1] if len(entry) > 1 else "" for entry in entries}
 
 
-def _with_dependencies(services: Iterable[str], needs: Needs) -> set[str]:
+def with_dependencies(services: Iterable[str], needs: Needs) -> set[str]:
+    """Return the services and all that they need, directly or not."""
     found: set[str] = set()
     left = list(services)
     while left:

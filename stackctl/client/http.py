@@ -233,10 +233,14 @@ class Hijacked:
         with contextlib.suppress(OSError):
             self._connection.socket.shutdown(socket.SHUT_WR)
 
-    def close(self) -> None:
-        """Leave; the process goes on. A thread that reads is woken."""
+    def leave(self) -> None:
+        """Send and read no more; the process goes on. A thread that reads is woken."""
         with contextlib.suppress(OSError):
             self._connection.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Leave, and close the connection."""
+        self.leave()
         self._connection.close()
 
     def __enter__(self) -> Hijacked:

@@ -26,6 +26,11 @@ def run_argv(run: RunRequest, service: Service, image: ImageConfig) -> tuple[str
     return (*entrypoint, *(run.command or ()))
 
 
+def capability_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return capabilities as specifications have them: ``cap_net_raw`` is ``NET_RAW``."""
+    return tuple(dict.fromkeys(text.upper().removeprefix("CAP_") for text in texts))
+
+
 def short_forms(
     stack: Stack, ports: Sequence[str], volumes: Sequence[str]
 ) -> tuple[tuple[PublishedPort, ...], tuple[Mount, ...]]:

@@ -15,7 +15,7 @@ from stackctl.engines.building import builds_for, contexts_of, wishes_of
 from stackctl.engines.contents import ContentStore
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.resolving import resolve_images
-from stackctl.engines.run_options import run_argv, short_forms
+from stackctl.engines.run_options import capability_names, run_argv, short_forms
 from stackctl.engines.step_errors import LastWords, diagnostics_of
 from stackctl.errors import (
     ApplyError,
@@ -192,6 +192,8 @@ class Stacks:
             mounts=mounts,
             labels=tuple((text.partition("=")[0], text.partition("=")[2]) for text in run.labels),
             use_aliases=run.use_aliases,
+            cap_add=capability_names(run.cap_add),
+            cap_drop=capability_names(run.cap_drop),
         )
         return oneoff_spec(base, wanted.stack.name, run.service, overrides, os.urandom(6).hex())
 
@@ -355,6 +357,7 @@ def policy_of(request: StackRequest) -> Policy:
     return Policy(
         services=request.services,
         no_deps=request.no_deps,
+        recreate_deps=request.recreate_deps,
         recreate=request.recreate,
         remove_orphans=request.remove_orphans,
         remove_volumes=request.remove_volumes,

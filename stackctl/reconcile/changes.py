@@ -185,8 +185,8 @@ def _container_change(
         reasons = []
     reasons += [Reason(f"network {name} is replaced") for name in gone]
     reasons += _name_reasons(key, matched, wanted, existing, traits)
-    if _is_forced(key, policy) and not reasons:
-        reasons = [Reason("asked for by --force-recreate")]
+    if not reasons and (option := _forced_by(key, policy)):
+        reasons = [Reason(f"asked for by {option}")]
     if reasons:
         return Change(key, "replace", wanted.name, tuple(reasons))
     if _is_renamed(wanted, existing):
@@ -196,9 +196,12 @@ def _container_change(
     return Change(key, "update" if live else "keep", wanted.name, tuple(live))
 
 
-def _is_forced(key: ResourceKey, policy: Policy) -> bool:
-    # The dependencies of named services are only brought up to date.
-    return policy.recreate == "force" and (not policy.services or key.name in policy.services)
+def _forced_by(key: ResourceKey, policy: Policy) -> str:
+    """Return the option that wants the container replaced though nothing changed; "" for none."""
+    is_dependency = bool(policy.services) and key.name not in policy.services
+    if is_dependency:  # it is only brought up to date, unless asked for
+        return "--always-recreate-deps" if policy.recreate_deps else ""
+    return "--force-recreate" if policy.recreate == "force" else ""
 
 
 def _live_networks(wanted: ContainerSpec, existing: ObservedContainer) -> list[str]:

@@ -36,9 +36,11 @@ def plan_stop(observed: Observed, policy: Policy) -> Plan:
 
 
 def plan_kill(observed: Observed, policy: Policy) -> Plan:
-    """Return the plan that sends the signal to every running container."""
+    """Return the plan that sends the signal to every running container of the services, one-offs too."""
     work = _Work(observed, policy)
-    for container in work.chosen():
+    services = work.services
+    oneoffs = [c for c in services.oneoffs if not policy.services or c.label(labels.SERVICE) in policy.services]
+    for container in (*work.chosen(), *oneoffs):
         if container.state in RUNNING:
             action = KillContainer(container.name, container.id, policy.signal)
             work.steps.add(action, because=_ASKED, disruption="restart")

@@ -60,7 +60,8 @@ class LabelledServices:
         self.selected = self._select(policy, with_needs=with_needs)
 
     def _select(self, policy: Policy, *, with_needs: bool) -> set[str]:
-        unknown = [name for name in policy.services if name not in self.all]
+        known = {*self.all, *(container.label(labels.SERVICE) for container in self.oneoffs)}
+        unknown = [name for name in policy.services if name not in known]
         if unknown:
             raise PlanError(
                 f"service {unknown[0]} has no containers",
@@ -69,7 +70,7 @@ class LabelledServices:
             )
         if not policy.services:
             return set(self.all)
-        chosen = set(policy.services)
+        chosen = {name for name in policy.services if name in self.all}
         return graph.with_dependencies(self._edges, chosen) if with_needs and not policy.no_deps else chosen
 
     def is_awaited_to_complete(self, service: str) -> bool:

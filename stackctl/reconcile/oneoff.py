@@ -35,6 +35,8 @@ class RunOverrides:
     mounts: tuple[Mount, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     use_aliases: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
 
 
 def oneoff_spec(spec: ContainerSpec, project: str, service: str, overrides: RunOverrides, slug: str) -> ContainerSpec:
@@ -57,6 +59,8 @@ def oneoff_spec(spec: ContainerSpec, project: str, service: str, overrides: RunO
         ports=(*ports, *overrides.ports),
         mounts=(*(mount for mount in spec.mounts if mount.target not in targets), *overrides.mounts),
         networking=_networking(spec, overrides.use_aliases),
+        cap_add=(*(name for name in spec.cap_add if name not in overrides.cap_drop), *overrides.cap_add),
+        cap_drop=(*(name for name in spec.cap_drop if name not in overrides.cap_add), *overrides.cap_drop),
         restart=RestartPolicy(),
         health=None,
         labels=tuple(sorted(marks.items())),

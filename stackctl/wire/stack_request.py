@@ -42,6 +42,7 @@ class StackRequest:
     remove_orphans: bool = False
     remove_volumes: bool = False
     no_deps: bool = False
+    recreate_deps: bool = False
     no_start: bool = False
     wait: bool = False
     wait_timeout_s: float = 0.0
@@ -79,6 +80,8 @@ class RunRequest:
     use_aliases: bool = False
     remove: bool = False
     labels: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
 
 
 def stack_request_to_json(request: StackRequest) -> dict[str, Any]:
@@ -213,6 +216,7 @@ _STACK_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "remove_orphans": _flag,
     "remove_volumes": _flag,
     "no_deps": _flag,
+    "recreate_deps": _flag,
     "no_start": _flag,
     "wait": _flag,
     "wait_timeout_s": _seconds,
@@ -242,4 +246,6 @@ _RUN_READERS: Final[Mapping[str, Callable[[object, str], Any]]] = {
     "use_aliases": _flag,
     "remove": _flag,
     "labels": _texts,
+    "cap_add": _texts,
+    "cap_drop": _texts,
 }

@@ -47,8 +47,7 @@ def test_a_command_of_compose_that_is_to_come_says_so(call: Call) -> None:
     "arguments",
     [
         ("up", "--watch"),
-        ("up", "--attach", "web"),
-        ("run", "--cap-add", "ALL", "web"),
+        ("up", "-V"),
         ("down", "--rmi", "all"),
     ],
 )
@@ -71,6 +70,10 @@ def test_usage_errors_exit_with_one(call: Call, arguments: tuple[str, ...]) -> N
     [
         ("-d", "--abort-on-container-exit"),
         ("-d", "--exit-code-from", "web"),
+        ("-d", "--abort-on-container-failure"),
+        ("-d", "--attach", "web"),
+        ("--attach", "web", "--attach-dependencies"),
+        ("--always-recreate-deps", "--no-recreate"),
         ("--force-recreate", "--no-recreate"),
         ("--wait", "--abort-on-container-exit"),
     ],
