@@ -146,8 +146,11 @@ class ContextTar:
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, b"" at the end. Raises ImageError."""
-        if not self._rest:
-            self._rest = next(self._pieces, b"")
+        while not self._rest:  # a piece may be empty: what pads a file of whole blocks is
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = piece
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
