@@ -171,20 +171,15 @@ class _Build:
 
     def _from_image(self, name: str) -> StageState:
         if name == _SCRATCH:
-            return self._state(SCRATCH)
+            return self._state(SCRATCH, StageConfig(working_dir="/"))
         if not name:
             raise ImageError("FROM names no image: its variables are empty", code="build-value")
         base = self._hands.bases.find(name)
         self._bases[name] = base.id
-        return self._state(base)
+        return self._state(base, config_from_base(base.config))
 
-    def _state(self, base: BaseImage) -> StageState:
-        return StageState(
-            base=base,
-            config=config_from_base(base.config) if base.config else StageConfig(),
-            layers=base.layers,
-            escape=self._dockerfile.escape,
-        )
+    def _state(self, base: BaseImage, config: StageConfig) -> StageState:
+        return StageState(base=base, config=config, layers=base.layers, escape=self._dockerfile.escape)
 
     def _step(self, state: StageState, step: Instruction, text: str) -> StageState:
         self._number += 1

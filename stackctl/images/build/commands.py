@@ -23,11 +23,8 @@ from stackctl.images.snapshot import drop_untouched
 from stackctl.model.container import BindMount, Mount, TmpfsMount
 from stackctl.model.root import HostRoot, OverlayRoot, Root
 
-PROXIES: Final = tuple(
-    name
-    for base in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-    for name in (base, base.lower())
-)
+_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+PROXIES: Final = tuple(name for base in _PROXIES for name in (base, base.lower()))
 _STUB_FOLDERS: Final = ("proc", "sys", "dev", "etc")
 _STUB_FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 _PIPES: Final = "/dev/pipes"
@@ -55,7 +52,7 @@ def run_command(site: Site, state: StageState, step: Run) -> StageState:
         script=hashlib.sha256(script).hexdigest() if script else "",
         env=sorted(env),
         user=state.config.user,
-        working_dir=state.config.working_dir,
+        working_dir=state.config.working_dir or "/",
         network=_network(site, step),
         extra_hosts=site.request.extra_hosts,
         mounts=mounted.facts,
@@ -120,9 +117,10 @@ def _script_mount(site: Site, script: bytes, target: str) -> Mount:
 
 def _proxies(args: Mapping[str, str], env: Sequence[str]) -> Iterator[str]:
     known = {entry.partition("=")[0] for entry in env}
-    for name in PROXIES:
-        if name in args and name not in known:
-            yield f"{name}={args[name]}"
+    for name in _PROXIES:  # given in one spelling, it is there in both
+        value = args.get(name, args.get(name.lower()))
+        if value is not None:
+            yield from (f"{spelling}={value}" for spelling in (name, name.lower()) if spelling not in known)
 
 
 def _execute(site: Site, state: StageState, command: _Command) -> str:
@@ -135,7 +133,7 @@ def _execute(site: Site, state: StageState, command: _Command) -> str:
         argv=command.argv,
         env=command.env,
         user=state.config.user,
-        working_dir=state.config.working_dir,
+        working_dir=state.config.working_dir or "/",
         upper=upper,
         network=command.network,
         mounts=command.mounts,
@@ -203,7 +201,7 @@ def _mounts(site: Site, state: StageState, step: Run) -> _Mounts:
 
 
 def _mount(site: Site, state: StageState, mount: mounts.Mount) -> _Mounts:
-    target = os.path.normpath(os.path.join(state.config.working_dir, mount.target)) if mount.target else ""
+    target = os.path.normpath(os.path.join("/", state.config.working_dir, mount.target)) if mount.target else ""
     match mount:
         case mounts.TmpfsMount(size_bytes=size):
             return _Mounts((TmpfsMount(target=target, size_bytes=size),), (), (("tmpfs", target),))

@@ -39,40 +39,32 @@ class Text:
     content: bytes
 
 
-def copy_facts(view: View, sources: Iterable[Source], rules: CopyRules, *, is_new: bool) -> list[object]:
-    """Return what decides what a copy of the sources comes to: equal lists, equal copies. Raises OSError.
-
-    ``is_new`` tells that the destination is not there yet: a folder that comes first makes it.
-    """
+def copy_facts(view: View, sources: Iterable[Source], rules: CopyRules) -> list[object]:
+    """Return what decides what a copy of the sources comes to: equal lists, equal copies. Raises OSError."""
     found: list[object] = []
     for source in sources:
-        # Of a folder the content is copied: itself it matters only where it makes the destination.
+        # Of a folder the content is copied: its own name and mode come to nothing.
         listed = [
             facts_of_entry(entry, with_owner=rules.owner is None)
             for entry in entries(view, source, rules.is_left_out)
-            if entry.path or is_new or not source.found.is_folder
+            if entry.path or not source.found.is_folder
         ]
         found.append([source.name if not source.found.is_folder else "", listed])
-        is_new = False
     return found
 
 
 class Copier:
     """Copies into the stage whose present state is ``stage``.
 
-    ``destination`` is an absolute path, ``/`` at its end meaning that it is a folder; one that ``is_there`` was just
-    made, and stays as it is.
+    ``destination`` is an absolute path, ``/`` at its end meaning that it is a folder.
     """
 
-    def __init__(
-        self, stage: View, writer: LayerWriter, destination: str, rules: CopyRules, *, is_there: bool = False
-    ) -> None:
+    def __init__(self, stage: View, writer: LayerWriter, destination: str, rules: CopyRules) -> None:
         self._stage = stage
         self._writer = writer
         self._rules = rules
         self._is_folder = destination.endswith(("/", "/."))
         self._target = stage.resolve(destination)
-        self._is_new = not is_there and stage.find(self._target) is None
 
     def copy(self, view: View, sources: Sequence[Source], texts: Sequence[Text] = ()) -> None:
         """Copy all of it. Raises ImageError for what cannot be; OSError."""
@@ -93,7 +85,6 @@ class Copier:
                 self._leaf(source, into=into)
 
     def _text(self, text: Text, *, into: bool) -> None:
-        self._is_new = False
         path = f"{self._target}/{text.name}".lstrip("/") if into else self._target
         self._refuse_folder(path)
         owner = self._rules.owner or _ROOT
@@ -101,7 +92,6 @@ class Copier:
         self._writer.put_text(path, text.content, owner, _mode(self._rules.mode, 0o644, is_folder=False))
 
     def _leaf(self, source: Source, *, into: bool) -> None:
-        self._is_new = False
         path = self._target
         if into:
             path = self._stage.resolve(f"{path}/{source.name}")
@@ -118,13 +108,11 @@ class Copier:
 
     def _entry(self, entry: Entry) -> None:
         if not entry.path:
+            # Docker copies what is in the folder: a new destination has nothing of it but its time.
             if self._target:
-                self._writer.make_parents(self._target, self._rules.owner or _ROOT)
-            if self._is_new:
-                self._is_new = False
-                self._put_folder(self._target, entry.found)
-            elif self._target:
                 self._writer.make_folder(self._target, self._rules.owner or _ROOT)
+                if self._stage.find(self._target) is None:
+                    self._writer.date_folder(self._target, entry.found.status.st_mtime_ns)
             return
         path = f"{self._target}/{entry.path}".lstrip("/")
         if self._rules.follows_folders:

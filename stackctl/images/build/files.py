@@ -105,7 +105,12 @@ def _leaving_out(excludes: Sequence[str]) -> IsLeftOut:
 
 
 def _plan(state: StageState, step: Copy | Add, view: View, rules: CopyRules) -> _Plan:
-    sources = [found for source in step.sources for found in _sources(state, view, source)]
+    sources = [
+        found
+        for source in step.sources
+        for found in find_sources(view, state.expand(source))
+        if found.found.is_folder or not rules.is_left_out(found.name)
+    ]
     texts = tuple(_heredoc(state, heredoc) for heredoc in step.heredocs)
     destination = state.expand(step.destination)
     is_folder = destination.endswith(("/", "/.")) or destination == "."
@@ -113,12 +118,8 @@ def _plan(state: StageState, step: Copy | Add, view: View, rules: CopyRules) -> 
     return _Plan(view, tuple(sources), texts, (), f"{path}/" if is_folder else path, rules)
 
 
-def _sources(state: StageState, view: View, source: str) -> list[Source]:
-    return find_sources(view, state.expand(source))
-
-
 def _heredoc(state: StageState, heredoc: Heredoc) -> Text:
-    text = heredoc.content
+    text = heredoc.text
     if heredoc.expands:
         text = expand_text(text, {**state.arguments, **state.config.variables}, escape=state.escape)
     return Text(heredoc.name, text.encode("utf-8", "surrogateescape"))
@@ -135,11 +136,10 @@ def _text(verb: str, state: StageState, step: Copy | Add) -> str:
 def _perform(site: Site, state: StageState, plan: _Plan, text: str) -> StageState:
     everything = (*plan.sources, *plan.archives)
     stage = site.view(state)
-    is_new = not plan.texts and stage.find(stage.resolve(plan.destination)) is None
     key = site.key(
         op="copy",
         below=state.below,
-        sources=copy_facts(plan.view, everything, plan.rules, is_new=is_new),
+        sources=copy_facts(plan.view, everything, plan.rules),
         texts=[(one.name, one.content.decode("latin-1")) for one in plan.texts],
         archives=len(plan.archives),
         destination=plan.destination,
@@ -163,15 +163,17 @@ def _perform(site: Site, state: StageState, plan: _Plan, text: str) -> StageStat
 
 
 def _unpack(site: Site, stage: View, writer: LayerWriter, plan: _Plan, archive: Source) -> None:
-    """Unpack an archive, which goes into its destination whatever that is called; its files keep their owners."""
+    """Unpack an archive, which goes into its destination whatever that is called.
+
+    As in Docker, what is unpacked keeps its owners and modes: --chown is for a destination that is not there yet.
+    """
     folder = site.workshop.new_folder("unpacked")
     unpack(archive.found.where, folder)
     view = View((folder,))
     found = view.find("")
     assert found is not None
-    owner = plan.rules.owner if plan.rules.owner != Owner(0, 0) else None
-    rules = CopyRules(owner=owner, mode=plan.rules.mode, with_attributes=True, follows_folders=True)
+    rules = CopyRules(owner=None, with_attributes=True, follows_folders=True)
     target = stage.resolve(plan.destination)
     if target:
-        writer.make_folder(target, Owner(0, 0))
-    Copier(stage, writer, plan.destination, rules, is_there=True).copy(view, (Source("", "", found),))
+        writer.make_folder(target, plan.rules.owner or Owner(0, 0))
+    Copier(stage, writer, plan.destination, rules).copy(view, (Source("", "", found),))

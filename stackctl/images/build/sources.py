@@ -115,13 +115,12 @@ def _pattern(part: str) -> re.Pattern[str]:
 
 
 def entries(view: View, source: Source, is_left_out: IsLeftOut = lambda _: False) -> Iterator[Entry]:
-    """Yield a source and what is below it, folders first. ``is_left_out`` takes a path as the view has it."""
+    """Yield a source and what is below it, folders first. ``is_left_out`` takes a path relative to the source."""
     yield Entry("", source.found)
     if not source.found.is_folder:
         return
-    prefix = f"{source.path}/" if source.path else ""
     for path, found in view.walk(source.path):
-        if not is_left_out(prefix + path):
+        if not is_left_out(path):
             yield Entry(path, found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -35,6 +36,13 @@ from stackctl.images.dockerfile.instruction import (
     Workdir,
 )
 
+_SIGNALS: Final = frozenset(
+    {
+        *(known.name.removeprefix("SIG") for known in signal.Signals),
+        *(f"RTMIN+{number}" for number in range(16)),
+        *(f"RTMAX-{number}" for number in range(15)),
+    }
+)
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 
 
@@ -123,8 +131,16 @@ def _healthcheck(_: Site, state: StageState, step: Healthcheck) -> StageState:
 
 
 def _stop_signal(_: Site, state: StageState, step: StopSignal) -> StageState:
-    signal = state.expand(step.signal)
-    return state.with_config(replace(state.config, stop_signal=signal)).noted(f"STOPSIGNAL {signal}")
+    name = state.expand(step.signal)
+    if not _is_signal(name):
+        raise ImageError(f"there is no signal {name!r}", code="build-value", hint="such as SIGTERM or 15")
+    return state.with_config(replace(state.config, stop_signal=name)).noted(f"STOPSIGNAL {name}")
+
+
+def _is_signal(text: str) -> bool:
+    if text.isascii() and text.isdigit():
+        return 0 < int(text[:4]) <= signal.SIGRTMAX
+    return text.upper().removeprefix("SIG") in _SIGNALS
 
 
 def _on_build(_: Site, state: StageState, step: OnBuild) -> StageState:

@@ -28,7 +28,7 @@ class StageConfig:
     cmd: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     user: str = ""
-    working_dir: str = "/"
+    working_dir: str = ""
     labels: Pairs = ()
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ def config_from_base(raw: Raw) -> StageConfig:
         cmd=_command(raw, "Cmd"),
         entrypoint=_command(raw, "Entrypoint"),
         user=str(raw.get("User") or ""),
-        working_dir=str(raw.get("WorkingDir") or "/"),
+        working_dir=str(raw.get("WorkingDir") or ""),
         labels=tuple((key, str(value)) for key, value in _object(raw, "Labels").items()),
         ports=tuple(_object(raw, "ExposedPorts")),
         volumes=tuple(_object(raw, "Volumes")),

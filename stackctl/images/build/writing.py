@@ -80,6 +80,11 @@ class LayerWriter:
             self._tree.folder(key)
             self._tree.metadata[key] = metadata
 
+    def date_folder(self, path: str, mtime_ns: int) -> None:
+        """Say when the folder ``path``, which was just made, was changed last."""
+        key = os.fsencode(path)
+        self._tree.metadata[key] = self._tree.metadata[key]._replace(mtime_ns=mtime_ns)
+
     def put_folder(self, path: str, source: Found, owner: Owner, mode: int, *, with_attributes: bool) -> None:
         """Make the folder ``path`` what ``source`` is; whether it was there or not. Its parent is there."""
         self.is_empty = False
