@@ -15,6 +15,7 @@ import time
 from typing import Any, Final
 
 from stackctl import __version__
+from stackctl.api.build import BuildRoutes
 from stackctl.api.container_files import ContainerFileRoutes
 from stackctl.api.container_json import Folders
 from stackctl.api.containers import ContainerRoutes
@@ -29,6 +30,7 @@ from stackctl.api.server import Server
 from stackctl.api.stats import StatsRoutes
 from stackctl.api.system import SystemRoutes
 from stackctl.api.volumes import VolumeRoutes
+from stackctl.engines.archive_builds import ArchiveBuilds
 from stackctl.engines.auto_removal import begin_auto_removal
 from stackctl.engines.console import LocalConsole
 from stackctl.engines.container_files import ContainerFiles
@@ -89,6 +91,7 @@ class Daemon:
             *ExecRoutes(Execs(console.find, self._supervisor, events)).routes(),
             *ImageTransferRoutes(images, LocalRegistries(store)).routes(),
             *ImageRoutes(images).routes(),
+            *BuildRoutes(ArchiveBuilds(self._paths, self._supervisor, store, events.tell_image)).routes(),
             *NetworkRoutes(LocalNetworks(engine, self._supervisor)).routes(),
             *VolumeRoutes(LocalVolumes(engine, self._supervisor)).routes(),
             *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),

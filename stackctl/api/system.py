@@ -15,8 +15,8 @@ from stackctl.engines.stacks import Stacks
 from stackctl.reconcile.plan_json import plan_json
 from stackctl.reconcile.plan_text import plan_summary
 from stackctl.wire import codec
-from stackctl.wire.codec import WireError
 from stackctl.wire.stack_request import run_request_from_json, stack_request_from_json
+from stackctl.wire.wire_error import WireError
 
 Arguments = dict[str, str]
 

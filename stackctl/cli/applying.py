@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from stackctl.cli.failure import Failure
 from stackctl.cli.screen import Screen
@@ -18,15 +17,13 @@ from stackctl.wire.error_json import error_from_json
 Event: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(NamedTuple):
     """The stream is over; ``error`` is what broke it."""
 
     error: Exception | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Interrupted:
+class _Interrupted(NamedTuple):
     """Somebody pressed Ctrl-C, or sent SIGTERM."""
 
 
@@ -34,8 +31,7 @@ _Message: TypeAlias = Event | _Ended | _Interrupted
 _AWAY: Final = "the engine goes on with what it was doing: run the command again to see where it stands"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How an apply went: its last event, and how often it was interrupted."""
 
     end: Event

@@ -30,7 +30,7 @@ def with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, 
     contexts = _contexts(settings, document, request)
     if not contexts:
         return request
-    from dataclasses import replace
+    from dataclasses import replace  # BuildInputs are; with the above 10 ms, only to build
 
     from stackctl.cli.contexts import ContextTar
 
@@ -40,7 +40,7 @@ def with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, 
         if service in contexts:
             sent = engine.send_context(ContextTar(contexts[service]))
             inputs[service] = replace(inputs[service], context=sent)
-    return replace(request, builds=inputs)
+    return request._replace(builds=inputs)
 
 
 def run_with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, request: RunRequest) -> RunRequest:
@@ -48,17 +48,13 @@ def run_with_contexts(settings: Settings, engine: EngineClient, document: AnySta
     stack = with_contexts(settings, engine, document, request.stack)
     if stack is request.stack:
         return request
-    from dataclasses import replace
-
-    return replace(request, stack=stack)
+    return request._replace(stack=stack)
 
 
 def _with(request: StackRequest, contexts: Mapping[str, Context]) -> StackRequest:
     if not contexts:
         return request
-    from dataclasses import replace  # 5 ms: not without builds
-
-    return replace(request, builds={name: context.inputs() for name, context in contexts.items()})
+    return request._replace(builds={name: context.inputs() for name, context in contexts.items()})
 
 
 def _contexts(settings: Settings, document: AnyStack, request: StackRequest) -> dict[str, Context]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stackctl.cli import declared
 from stackctl.cli.options import reject_pairs
@@ -35,8 +34,7 @@ def shared_options(command: F) -> F:
     return command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class Choices(NamedTuple):
     """The values of the shared options."""
 
     services: tuple[str, ...]

@@ -115,7 +115,7 @@ class Stacks:
         stamp = self._engine.stamp(project)
         try:
             # What registries have now is the next command's affair.
-            return stamp, self._plan(project, replace(request, pull="never", build=""), engine)[0]
+            return stamp, self._plan(project, request._replace(pull="never", build=""), engine)[0]
         except StackctlError:  # what was asked is done, whatever else there is now
             return "", done
 
@@ -133,7 +133,7 @@ class Stacks:
     ) -> tuple[str, Plan]:
         """Plan again, now that the images are there, and tell what has come to be otherwise than shown."""
         stamp = self._engine.stamp(project)
-        plan, _ = self._plan(project, replace(request, build="never"), engine)
+        plan, _ = self._plan(project, request._replace(build="never"), engine)
         is_as_shown = _outline(plan) == _outline(shown)
         emit({"event": "plan", "plan": plan_json(plan), "text": "" if is_as_shown else plan_summary(plan)})
         return stamp, plan
@@ -143,7 +143,7 @@ class Stacks:
         request, service = wanted_run.stack, wanted_run.service
         engine = self._engine_for(request, emit)
         with self._running(emit, request) as cancelled:
-            request = replace(request, services=(service,))
+            request = request._replace(services=(service,))
             wanted, warnings = self._desired(request, engine)
             needed = _service(wanted.stack, service)
             self._contents.store(request.contents)
@@ -151,7 +151,7 @@ class Stacks:
                 plan = self._plan_dependencies(wanted, needed, request)
                 _tell_plan(emit, plan, warnings)
                 if self._build(plan, engine, emit, cancelled):
-                    wanted, _ = self._desired(replace(request, build="never"), engine)
+                    wanted, _ = self._desired(request._replace(build="never"), engine)
                     plan = self._plan_dependencies(wanted, needed, request)
                     emit({"event": "plan", "plan": plan_json(plan), "text": ""})
                 report = apply(plan, engine, _Teller(emit), cancelled.is_set)

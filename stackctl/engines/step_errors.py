@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from stackctl.diagnostics import Diagnostic, SourceRange
@@ -11,28 +11,19 @@ from stackctl.reconcile.apply import Outcome
 
 _LOG_LINES: Final = 5
 _LONGEST_LINE: Final = 200
-_FIELDS = {
-    "port-taken": "ports",
-    "port-unavailable": "ports",
-    "command-not-found": "argv",
-    "command-not-executable": "argv",
-    "command-wrong-format": "argv",
-    "no-command": "argv",
-    "user-not-found": "user",
-    "unknown-capability": "cap_add",
-    "unknown-ulimit": "ulimits",
-    "sysctl-not-namespaced": "sysctls",
-    "limit": "limits",
-    "bind-source-missing": "mounts",
-    "device-missing": "devices",
-    "no-such-network": "networking",
-    "address-taken": "networking",
-    "addresses-exhausted": "networking",
-    "bad-address": "networking",
-    "network-owner-not-running": "networking",
-    "health-never-reached": "health",
-}
+# What an image may say in place of the stack file.
+_OF_IMAGES = ("argv", "user", "working_dir")
 _SUMMARIES = {
+    "container-start": "Container cannot be started",
+    "bind-source-missing": "Bound path does not exist",
+    "device-missing": "Device cannot be used",
+    "limit": "Limit cannot be set",
+    "unknown-ulimit": "Resource limit is not possible",
+    "unknown-capability": "Capability is not possible",
+    "sysctl-not-namespaced": "Setting belongs to the whole machine",
+    "bad-address": "Address cannot be given",
+    "address-taken": "Address is taken",
+    "subnet-overlap": "Subnet is in use",
     "port-taken": "Host port is already in use",
     "command-not-found": "Command not found in the image",
     "command-not-executable": "Command cannot be executed",
@@ -64,7 +55,7 @@ def located(outcome: Outcome, last_words: LastWords) -> Diagnostic:
     """
     assert outcome.error is not None
     error = outcome.error
-    where = _place(outcome, error.code)
+    where = _place(outcome, error.field)
     return Diagnostic(
         severity="error",
         code=error.code,
@@ -91,16 +82,17 @@ def _printable(line: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs())
 
 
-def _place(outcome: Outcome, code: str) -> SourceRange | None:
+def _place(outcome: Outcome, field: str) -> SourceRange | None:
     action = outcome.step.action
     if isinstance(action, CreateContainer):
-        return action.spec.origin.get(_FIELDS.get(code, "")) or action.spec.origin.get("")
-    if isinstance(action, StartContainer):
-        origin = outcome.step.origin
-        if code in ("port-taken", "port-unavailable") and origin:
-            # The message begins with the address.
-            port = str(outcome.error).partition(" ")[0].rpartition(":")[2]
-            if (entry := origin.get(f"ports.{port}")) is not None:
-                return entry
-        return origin.get(_FIELDS.get(code, "")) or origin.get("") if origin else outcome.step.source
+        return _nearest(action.spec.origin, field)
+    if isinstance(action, StartContainer) and outcome.step.origin:
+        return _nearest(outcome.step.origin, field)
     return outcome.step.source
+
+
+def _nearest(origin: Mapping[str, SourceRange], field: str) -> SourceRange | None:
+    """Return where the item, else the field it is of, else the image that says it, else the service is written."""
+    whole = field.partition(".")[0]
+    names = (field, whole, "image_ref", "") if whole in _OF_IMAGES else (field, whole, "")
+    return next((origin[name] for name in names if name in origin), None)

@@ -148,6 +148,11 @@ class _Run:
         except StackctlError as error:
             state: State = "cancelled" if error.code == "cancelled" else "failed"
             return Outcome(step, state, error=error, ms=_ms_since(started))
+        except OSError as error:
+            refused = EngineError(
+                f"{error.strerror}: {error.filename}" if error.filename else str(error), code="system"
+            )
+            return Outcome(step, "failed", error=refused, ms=_ms_since(started))
         except Exception as error:  # an edge: whatever a worker meets must reach the report
             problem = EngineError(f"internal error: {type(error).__name__}: {error}", code="internal")
             return Outcome(step, "failed", error=problem, ms=_ms_since(started))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from stackctl import labels
-from stackctl.diagnostics import SourceRange
 from stackctl.model.container import (
     Attachment,
     ContainerSpec,
@@ -24,42 +22,9 @@ from stackctl.model.container import (
 from stackctl.model.fingerprint import fingerprint
 from stackctl.model.health import HealthCheck, HealthCheckOverride
 from stackctl.model.image import ImageConfig, ResolvedImage
-from stackctl.model.stack import ContentUse, Dependency, Path, Service, ShareServiceNetwork, Stack
+from stackctl.model.stack import ContentUse, Dependency, Service, ShareServiceNetwork, Stack
+from stackctl.reconcile.origin import origin_of
 
-# Where a field of the specification may be written, the most telling place first.
-_PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
-    {
-        "image_ref": (("image",), ("build",)),
-        "image_id": (("image",), ("build",)),
-        "argv": (("command",), ("entrypoint",)),
-        "env": (("environment",),),
-        "mounts": (("volumes",), ("configs",), ("secrets",), ("tmpfs",)),
-        "networking": (("networks",), ("network_mode",)),
-        "limits": (("deploy", "resources"), ("mem_limit",), ("cpus",), ("pids_limit",), ("cpuset",)),
-        "restart": (("restart",), ("deploy", "restart_policy")),
-        "stop_grace_s": (("stop_grace_period",),),
-        "health": (("healthcheck",),),
-        "shm_size_bytes": (("shm_size",),),
-        "no_new_privileges": (("security_opt",),),
-        "seccomp": (("security_opt",),),
-        "pid_mode": (("pid",),),
-        "ipc_mode": (("ipc",),),
-        "log": (("logging",),),
-        "name": (("container_name",),),
-    }
-)
-# The same for each single limit, by what it is called in a plan.
-_LIMIT_PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
-    {
-        "cpus": (("cpus",), ("deploy", "resources", "limits", "cpus")),
-        "memory": (("mem_limit",), ("deploy", "resources", "limits", "memory")),
-        "memory reservation": (("mem_reservation",), ("deploy", "resources", "reservations", "memory")),
-        "memory and swap": (("memswap_limit",),),
-        "pids": (("pids_limit",), ("deploy", "resources", "limits", "pids")),
-        "cpu_shares": (("cpu_shares",),),
-        "cpuset": (("cpuset",),),
-    }
-)
 _HEALTH_FIELDS: Final = (
     "test",
     "interval_s",
@@ -148,7 +113,7 @@ def service_spec(
         ipc_mode=service.ipc_mode,
         oom_score_adj=service.oom_score_adj,
         log=service.log,
-        origin=_origin(stack, service),
+        origin=origin_of(stack, service, config.entrypoint),
     )
     return replace(spec, labels=_labels(stack, service, spec, config, version))
 
@@ -251,37 +216,3 @@ def _labels(
         labels.CONFIG_HASH: fingerprint((spec, service.labels)),
     }
     return tuple(sorted({**dict(config.labels), **dict(service.labels), **marks}.items()))
-
-
-def _origin(stack: Stack, service: Service) -> Mapping[str, SourceRange]:
-    """Return where each field is written, also ``env.KEY``, ``labels.KEY``, ``limits.NAME``; "" is the service."""
-    positions = stack.positions
-    base: Path = ("services", service.name)
-    if not positions:
-        return MappingProxyType({})
-    found = {}
-    for name in ContainerSpec.__slots__:
-        for path in _PLACES.get(name, ((name,),)):
-            if (where := positions.get((*base, *path))) is not None:
-                found[name] = where
-                break
-    last = ("ports", len(service.ports) - 1)
-    if (*base, *last) in positions and (*base, "ports", len(service.ports)) not in positions:  # no ranges
-        for at, port in enumerate(service.ports):
-            found[f"ports.{port.host_first}"] = positions[(*base, "ports", at)]
-    for name, path in _keyed(service):
-        if (where := positions.get((*base, *path))) is not None:
-            found[name] = where
-    if (own := positions.get(base)) is not None:
-        found[""] = own
-    return MappingProxyType(found)
-
-
-def _keyed(service: Service) -> Iterator[tuple[str, Path]]:
-    for key, _ in service.environment:
-        yield f"env.{key}", ("environment", key)
-    for key, _ in service.labels:
-        yield f"labels.{key}", ("labels", key)
-    for name, paths in _LIMIT_PLACES.items():
-        for path in reversed(paths):
-            yield f"limits.{name}", path

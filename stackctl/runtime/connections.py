@@ -12,8 +12,8 @@ from typing import Any, Final
 from stackctl.errors import EngineError, StackctlError, kind_of
 from stackctl.runtime.loop import READABLE, WRITABLE, Loop
 from stackctl.runtime.messages import Receiver, pack
-from stackctl.wire.codec import WireError
 from stackctl.wire.protocol import PROTOCOL
+from stackctl.wire.wire_error import WireError
 
 Message = dict[str, Any]
 Handler = Callable[[Message, "tuple[int, ...]", "Reply"], None]

@@ -121,14 +121,29 @@ def _capabilities(spec: ContainerSpec, is_privileged: bool) -> frozenset[str]:
     try:
         return capabilities.resolve(spec.cap_add, spec.cap_drop, is_privileged)
     except ValueError as error:
-        raise ContainerError(f"container {spec.name}: {error}", code="unknown-capability") from error
+        message, field = f"container {spec.name}: {error}", _impossible_capability(spec)
+        raise ContainerError(message, code="unknown-capability", field=field) from error
 
 
-def _rlimits(spec: ContainerSpec) -> tuple[tuple[int, int, int], ...]:
-    try:
-        return rlimits.prepare(spec.ulimits)
-    except ValueError as error:
-        raise ContainerError(f"container {spec.name}: {error}", code="unknown-ulimit") from error
+def _impossible_capability(spec: ContainerSpec) -> str:
+    for field in ("cap_add", "cap_drop"):
+        for name in getattr(spec, field):
+            try:
+                capabilities.resolve((name,), (), False)
+            except ValueError:
+                return f"{field}.{name}"
+    return ""
+
+
+def _rlimits(spec: ContainerSpec) -> tuple[tuple[bytes, int, int, int], ...]:
+    found = []
+    for ulimit in spec.ulimits:
+        try:
+            found.append((encode(ulimit.name), *rlimits.prepare(ulimit)))
+        except ValueError as error:
+            message, field = f"container {spec.name}: {error}", f"ulimits.{ulimit.name}"
+            raise ContainerError(message, code="unknown-ulimit", field=field) from error
+    return tuple(found)
 
 
 def container_env(spec: ContainerSpec, hostname: str) -> tuple[str, ...]:
@@ -231,17 +246,34 @@ def _bind(container: Container, mount: BindMount) -> Bind:
     if not os.path.lexists(source):
         if not mount.create_source:
             raise ContainerError(
-                f"container {container.name}: bind source path does not exist: {source}", code="bind-source-missing"
+                f"container {container.name}: bind source path does not exist: {source}",
+                code="bind-source-missing",
+                field=f"mounts.{mount.target}",
             )
-        os.makedirs(source, 0o755, exist_ok=True)
+        _make_source(container, mount, source)
     propagation = _PROPAGATION.get(mount.propagation, libc.MS_PRIVATE)
     return Bind(encode(source), encode(mount.target), mount.read_only, propagation=propagation)
+
+
+def _make_source(container: Container, mount: BindMount, source: str) -> None:
+    try:
+        os.makedirs(source, 0o755, exist_ok=True)
+    except OSError as error:
+        raise ContainerError(
+            f"container {container.name}: bind source path cannot be made: {error.filename}: {error.strerror}",
+            code="bind-source-missing",
+            field=f"mounts.{mount.target}",
+        ) from error
 
 
 def _volume(container: Container, mount: VolumeMount, volumes: VolumeStore) -> Bind:
     volume = volumes.find(mount.volume)
     if volume is None:
-        raise ContainerError(f"container {container.name}: no such volume: {mount.volume}", code="volume-missing")
+        raise ContainerError(
+            f"container {container.name}: no such volume: {mount.volume}",
+            code="volume-missing",
+            field=f"mounts.{mount.target}",
+        )
     return Bind(
         encode(volume.mountpoint),
         encode(mount.target),
@@ -264,7 +296,9 @@ def _tmpfs(container: Container, mount: TmpfsMount) -> Tmpfs:
         elif option.partition("=")[0] in ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"):
             data.append(option)
         else:
-            raise ContainerError(f"container {container.name}: unknown tmpfs option {option!r}")
+            raise ContainerError(
+                f"container {container.name}: unknown tmpfs option {option!r}", field=f"mounts.{mount.target}"
+            )
     if mount.read_only:
         flags |= libc.MS_RDONLY
     has_mode = any(option.startswith("mode=") for option in data)
@@ -281,16 +315,16 @@ def _devices(spec: ContainerSpec) -> tuple[DeviceNode, ...]:
 
 
 def _device(spec: ContainerSpec, device: Device) -> DeviceNode:
+    path = device.target.removeprefix("/dev/")
+    code, field = "device-missing", f"devices.{path}"
     try:
         status = os.stat(device.source)
     except OSError as error:
-        raise ContainerError(
-            f"container {spec.name}: cannot use device {device.source}: {error.strerror}", code="device-missing"
-        ) from error
+        message = f"container {spec.name}: cannot use device {device.source}: {error.strerror}"
+        raise ContainerError(message, code=code, field=field) from error
     if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        raise ContainerError(f"container {spec.name}: {device.source} is not a device", code="device-missing")
-    path = encode(device.target).removeprefix(b"/dev/")
-    return _node(path, status)
+        raise ContainerError(f"container {spec.name}: {device.source} is not a device", code=code, field=field)
+    return _node(encode(path), status)
 
 
 def _node(path: bytes, status: os.stat_result) -> DeviceNode:
@@ -309,8 +343,8 @@ def _host_devices(known: set[bytes]) -> list[DeviceNode]:
     return found
 
 
-def _sysctls(spec: ContainerSpec) -> tuple[tuple[bytes, bytes], ...]:
-    """Return (path, value) of what the child sets; ``net.*`` is set by who wires the network."""
+def _sysctls(spec: ContainerSpec) -> tuple[tuple[bytes, bytes, bytes], ...]:
+    """Return (name, path, value) of what the child sets; ``net.*`` is set by who wires the network."""
     shares_network = isinstance(spec.networking, HostNetwork | ShareNetwork)
     found = []
     for name, value in spec.sysctls:
@@ -320,9 +354,10 @@ def _sysctls(spec: ContainerSpec) -> tuple[tuple[bytes, bytes], ...]:
             raise ContainerError(
                 f"container {spec.name}: sysctl {name} is not of a container's own namespaces",
                 code="sysctl-not-namespaced",
+                field=f"sysctls.{name}",
                 hint="only net.* of an own network, and kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.* of"
                 " an own ipc namespace can be set",
             )
         if is_own_ipc:
-            found.append((encode("/proc/sys/" + name.replace(".", "/")), encode(value)))
+            found.append((encode(name), encode("/proc/sys/" + name.replace(".", "/")), encode(value)))
     return tuple(found)

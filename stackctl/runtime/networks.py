@@ -21,7 +21,7 @@ from stackctl.runtime.network.bridges import BridgeInfo
 from stackctl.runtime.network.dns_server import DnsServer
 from stackctl.runtime.network.firewall import Firewall
 from stackctl.runtime.network.firewall_watch import FirewallWatch
-from stackctl.runtime.network.ipam import AddressPool, AddressTaken, Taken, plan_addressing
+from stackctl.runtime.network.ipam import AddressError, AddressPool, AddressTaken, Taken, plan_addressing
 from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
 from stackctl.runtime.published_ports import PublishedPorts
@@ -296,16 +296,23 @@ class Networks:
             self._traffic.zone.join(container.id, attachment.network)
             network = self._networks.get(attachment.network)
             if network is None:
-                raise NotFound(f"no such network: {attachment.network}", code="no-such-network")
+                message, field = f"no such network: {attachment.network}", f"networking.{attachment.network}"
+                raise NotFound(message, code="no-such-network", field=field)
             self._raise_bridge(network)
-            current = container.facts.addresses.get(attachment.network)
-            wanted = attachment.ipv4_address or current
-            if wanted:
-                self._take_from_idle(network, wanted, container)
-                self._claim(network, wanted, container)
-            else:
-                wanted = network.pool.allocate(container.id)
-            container.facts.addresses[attachment.network] = wanted
+            try:
+                container.facts.addresses[attachment.network] = self._address(container, attachment, network)
+            except AddressError as error:
+                place = f"networking.{attachment.network}"
+                error.field = f"{place}.ipv4_address" if attachment.ipv4_address else place
+                raise
+
+    def _address(self, container: Container, attachment: Attachment, network: Network) -> str:
+        wanted = attachment.ipv4_address or container.facts.addresses.get(attachment.network)
+        if not wanted:
+            return network.pool.allocate(container.id)
+        self._take_from_idle(network, wanted, container)
+        self._claim(network, wanted, container)
+        return wanted
 
     def _claim(self, network: Network, address: str, container: Container) -> None:
         try:
@@ -342,7 +349,7 @@ class Networks:
                     container.facts.addresses[attachment.network],
                     network.addressing.prefix,
                     "" if network.spec.is_internal else network.addressing.gateway,
-                    parse_mac(attachment.mac_address) if attachment.mac_address else b"",
+                    _mac(attachment),
                 )
             )
         return found
@@ -380,3 +387,12 @@ class Networks:
         for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink):
             if link.name not in ours:
                 bridges.remove_bridge(link.name, netlink=self._netlink)
+
+
+def _mac(attachment: Attachment) -> bytes:
+    """Return the MAC asked for, b"" for any. Raises AddressError."""
+    try:
+        return parse_mac(attachment.mac_address) if attachment.mac_address else b""
+    except ValueError as error:
+        field = f"networking.{attachment.network}.mac_address"
+        raise AddressError(f"mac_address {error}", code="bad-address", field=field) from error

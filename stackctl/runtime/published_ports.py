@@ -36,11 +36,18 @@ class PublishedPorts:
         held = _Held(f"container {container.name}", [])
         try:
             for port in container.spec.ports:
-                held.ports.append((port, self._ports.hold(port, held.owner)))
+                held.ports.append((port, self._hold(port, held.owner)))
         except BaseException:
             self._ports.release(held.owner)
             raise
         self._keep(container, held)
+
+    def _hold(self, port: PublishedPort, owner: str) -> int:
+        try:
+            return self._ports.hold(port, owner)
+        except Conflict as refusal:
+            refusal.field = f"ports.{port.host_first}"
+            raise
 
     def hold_again(self, container: Container) -> list[str]:
         """Hold the ports a running container had under an earlier supervisor; return what went wrong.

@@ -14,7 +14,7 @@ from stackctl.errors import ContainerError
 from stackctl.runtime.init.plan import STAGES
 from stackctl.runtime.loop import Loop
 
-_HEADER: Final = struct.Struct("<BH")
+_HEADER: Final = struct.Struct("<BHH")
 _NO_SUCH_FILE: Final = 2
 _PERMISSION: Final = 13
 _EXEC_FORMAT: Final = 8
@@ -63,6 +63,14 @@ class Report:
         if self.channel is not None:
             os.close(self.channel.fileno())
 
+    def said(self) -> bytes:
+        """Return what the child has reported by now, b"" for nothing."""
+        os.set_blocking(self.error_read, False)
+        try:
+            return os.read(self.error_read, 4096)
+        except BlockingIOError:
+            return b""
+
     @property
     def child_channel_fd(self) -> int:
         """The child's end of the channel; -1 when it is closed."""
@@ -102,18 +110,18 @@ def when_started(loop: Loop, report: Report, done: Callable[[bytes], None]) -> C
 
 def failure(report: bytes, what: str, argv0: str) -> ContainerError:
     """Turn a child's report into the error a user can act on."""
-    stage, number = _HEADER.unpack_from(report)
-    detail = report[_HEADER.size :].decode("utf-8", "replace")
+    stage, number, length = _HEADER.unpack_from(report)
+    field = report[_HEADER.size : _HEADER.size + length].decode("utf-8", "surrogateescape")
+    detail = report[_HEADER.size + length :].decode("utf-8", "replace")
     name = STAGES[stage] if stage < len(STAGES) else "start"
     if name == "exec":
         return _exec_failure(number, what, argv0)
     if name == "user":
-        return ContainerError(f"{what}: {detail or os.strerror(number)}", code="user-not-found")
-    reason = os.strerror(number) if number else "failed"
-    subject = f" {detail}" if detail else ""
-    return ContainerError(
-        f"{what}: {name}:{subject}: {reason}" if number else f"{what}: {name}:{subject}", code="container-start"
-    )
+        return ContainerError(f"{what}: {detail or os.strerror(number)}", code="user-not-found", field=field)
+    item = field.partition(".")[2]
+    detail = "" if detail.startswith("/proc/self/fd/") else detail  # a number of the child's own says nothing
+    parts = dict.fromkeys((what, name, item, detail, os.strerror(number) if number else ""))
+    return ContainerError(": ".join(part for part in parts if part), code="container-start", field=field)
 
 
 def _exec_failure(number: int, what: str, argv0: str) -> ContainerError:
@@ -122,16 +130,19 @@ def _exec_failure(number: int, what: str, argv0: str) -> ContainerError:
             f"{what}: command not found in the image: {argv0}",
             code="command-not-found",
             hint="check command and entrypoint, and that the image holds the program and its interpreter",
+            field="argv.0",
         )
     if number == _PERMISSION:
-        return ContainerError(f"{what}: command is not executable: {argv0}", code="command-not-executable")
+        message = f"{what}: command is not executable: {argv0}"
+        return ContainerError(message, code="command-not-executable", field="argv.0")
     if number == _EXEC_FORMAT:
         return ContainerError(
             f"{what}: command has no format this machine can execute: {argv0}",
             code="command-wrong-format",
             hint="the image may be for another architecture, or a script may lack its #! line",
+            field="argv.0",
         )
-    return ContainerError(f"{what}: {argv0}: {os.strerror(number)}", code="container-start")
+    return ContainerError(f"{what}: {argv0}: {os.strerror(number)}", code="container-start", field="argv.0")
 
 
 def calm_collector() -> None:

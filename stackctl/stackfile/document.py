@@ -10,7 +10,7 @@ from typing import Any
 from stackctl.diagnostics import SourceRange
 from stackctl.model.path import Path
 from stackctl.stackfile.node import Json, Mark
-from stackctl.wire.codec import WireError
+from stackctl.wire.wire_error import WireError
 
 _MAX_DEPTH = 100
 _TEXTS = ("name", "working_dir")

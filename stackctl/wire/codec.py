@@ -15,13 +15,11 @@ from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from stackctl.wire.wire_error import WireError
+
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 T = TypeVar("T")
 _Decoder: TypeAlias = Callable[[Any], Any]
-
-
-class WireError(ValueError):
-    """The JSON is not what the type asks for; the message names the place."""
 
 
 def encode(value: object) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stackctl import errors
 from stackctl.errors import StackctlError
+from stackctl.wire.wire_error import WireError
 
 if TYPE_CHECKING:
     from stackctl.diagnostics import Diagnostic
@@ -66,6 +67,6 @@ def diagnostics_from_json(json: object) -> tuple[Diagnostic, ...]:
     for entry in json:
         try:
             found.append(codec.decode(Diagnostic, entry))
-        except codec.WireError:  # of a newer engine: the message still says what happened
+        except WireError:  # of a newer engine: the message still says what happened
             continue
     return tuple(found)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, get_args
 
-from stackctl.model.build import BuildInputs
 from stackctl.model.registry import Credentials
-from stackctl.wire import codec
-from stackctl.wire.codec import WireError
 from stackctl.wire.credentials import credentials_from_json, credentials_to_json
+from stackctl.wire.wire_error import WireError
+
+if TYPE_CHECKING:
+    from stackctl.model.build import BuildInputs
 
 Verb = Literal["up", "down", "start", "stop", "restart", "kill", "build"]
 Build = Literal["", "always", "never"]
@@ -22,8 +22,7 @@ Pull = Literal["", "always", "missing", "never"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackRequest:
+class StackRequest(NamedTuple):
     """One verb on one stack.
 
     ``document`` is the wire form of a Document, None when the stack is to be rebuilt from labels (all verbs
@@ -36,7 +35,7 @@ class StackRequest:
 
     verb: Verb
     document: Mapping[str, Any] | None = None
-    contents: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    contents: Mapping[str, bytes] = MappingProxyType({})
     services: tuple[str, ...] = ()
     recreate: Recreate = "diverged"
     remove_orphans: bool = False
@@ -48,17 +47,20 @@ class StackRequest:
     wait_timeout_s: float = 0.0
     timeout_s: float | None = None
     signal: str = "SIGKILL"
-    scale: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    scale: Mapping[str, int] = MappingProxyType({})
     pull: Pull = ""
-    credentials: Mapping[str, Credentials] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    builds: Mapping[str, BuildInputs] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    credentials: Mapping[str, Credentials] = MappingProxyType({})
+    builds: Mapping[str, BuildInputs] = MappingProxyType({})
     build: Build = ""
     no_cache: bool = False
     build_args: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        # What may be secret is not for tracebacks.
+        return f"StackRequest(verb={self.verb!r}, services={self.services!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+
+class RunRequest(NamedTuple):
     """A one-off container of a service: what ``stack`` says about its stack, and what differs for this one.
 
     None means as the service says. ``publish`` and ``volumes`` are in Compose's short forms.
@@ -86,16 +88,19 @@ class RunRequest:
 
 def stack_request_to_json(request: StackRequest) -> dict[str, Any]:
     """Return the JSON form."""
-    shape = {item.name: _to_json(getattr(request, item.name)) for item in fields(request)}
+    shape = {name: _to_json(getattr(request, name)) for name in request._fields}
     shape["contents"] = {key: _base64(content) for key, content in request.contents.items()}
-    shape["builds"] = {name: codec.encode(inputs) for name, inputs in request.builds.items()}
+    if request.builds:
+        from stackctl.wire import codec  # 12 ms: only for stacks with images to be built
+
+        shape["builds"] = {name: codec.encode(inputs) for name, inputs in request.builds.items()}
     shape["credentials"] = {key: credentials_to_json(found, key) for key, found in request.credentials.items()}
     return shape
 
 
 def run_request_to_json(request: RunRequest) -> dict[str, Any]:
     """Return the JSON form: one flat object."""
-    own = {item.name: _to_json(getattr(request, item.name)) for item in fields(request) if item.name != "stack"}
+    own = {name: _to_json(getattr(request, name)) for name in request._fields if name != "stack"}
     return {**stack_request_to_json(request.stack), **own}
 
 
@@ -202,6 +207,9 @@ def _credentials(json: object, key: str) -> Mapping[str, Credentials]:
 
 
 def _builds(json: object, key: str) -> Mapping[str, BuildInputs]:
+    from stackctl.model.build import BuildInputs
+    from stackctl.wire import codec  # as above
+
     return MappingProxyType({name: codec.decode(BuildInputs, entry) for name, entry in _object(json, key).items()})
 
 

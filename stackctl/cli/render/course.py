@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Event: TypeAlias = Mapping[str, Any]
 Status = Literal["working", "done", "warning", "error"]
@@ -16,8 +15,7 @@ Status = Literal["working", "done", "warning", "error"]
 _TEMPORARY: Final = re.compile(r"[0-9a-f]{12}_")
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """What a resource does now, or has done: ``Container shop-web-1``, ``Starting``."""
 
     resource: str
@@ -26,8 +24,7 @@ class Update:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Containers that something waits for: ``waiting for db to be healthy``."""
 
     services: tuple[str, ...]

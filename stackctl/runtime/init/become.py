@@ -11,26 +11,29 @@ from stackctl.runtime.init import paths, users
 from stackctl.runtime.init.plan import STAGE, ProcessPlan
 from stackctl.runtime.kernel import capabilities, libc, seccomp
 
+_TEXT_BYTES = 2000
 _DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Progress:
-    """Which stage we are in, for the report of a failure."""
+    """Which stage we are in, and which field of the specification asked for it, for the report of a failure."""
 
     def __init__(self, error_fd: int) -> None:
         self.stage = 0
+        self.field = b""
         self._error_fd = error_fd
 
-    def enter(self, stage: str) -> None:
-        """Note that ``stage`` begins."""
-        self.stage = STAGE[stage]
+    def enter(self, stage: str, field: bytes = b"") -> None:
+        """Note that ``stage`` begins; ``field`` is as in ``ContainerSpec.origin``."""
+        self.stage, self.field = STAGE[stage], field
 
     def report(self, error: BaseException) -> None:
-        """Send stage, errno and text through the error pipe."""
+        """Send stage, errno, field and text through the error pipe."""
         number = error.errno or 0 if isinstance(error, OSError) else 0
         detail = error.filename if isinstance(error, OSError) else str(error)
         text = detail if isinstance(detail, bytes) else str(detail or "").encode("utf-8", "replace")
-        os.write(self._error_fd, struct.pack("<BH", self.stage, number) + text[:2000])
+        header = struct.pack("<BHH", self.stage, number, len(self.field))
+        os.write(self._error_fd, header + self.field + text[:_TEXT_BYTES])
 
 
 def descriptors_of(plan: ProcessPlan) -> tuple[int, ...]:
@@ -55,10 +58,12 @@ def join_cgroups(plan: ProcessPlan) -> None:
         os.write(fd, b"0")
 
 
-def apply_limits(plan: ProcessPlan, root: int) -> None:
+def apply_limits(plan: ProcessPlan, progress: Progress, root: int) -> None:
     """Set resource limits and the score of the out-of-memory killer."""
-    for number, soft, hard in plan.rlimits:
+    for name, number, soft, hard in plan.rlimits:
+        progress.enter("resource limit", b"ulimits." + name)
         resource.setrlimit(number, (soft, hard))
+    progress.enter("resource limit", b"oom_score_adj")
     paths.write_file(root, b"/proc/self/oom_score_adj", b"%d" % plan.oom_score_adj)
 
 
@@ -67,12 +72,15 @@ def become_and_exec(plan: ProcessPlan, progress: Progress, slave: int) -> NoRetu
 
     State: in the container's namespaces, its root is ours, still host root with every capability.
     """
-    progress.enter("user")
+    progress.enter("user", b"user")
     root = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    identity = users.resolve(root, plan.user, plan.groups)
+    identity = users.resolve(root, plan.user)
+    for number, group in enumerate(plan.groups):
+        progress.field = b"group_add.%d" % number
+        identity = users.add_group(root, identity, group)
     os.close(root)
     _take_descriptors(plan, slave, identity.uid)
-    progress.enter("working directory")
+    progress.enter("working directory", b"working_dir")
     _enter_working_dir(plan.working_dir)
     env = _environment(plan.env, identity.home)
     # Threat: a descriptor of the host left open is a way out (CVE-2024-21626). The error pipe closes by exec too.
@@ -88,7 +96,7 @@ def become_and_exec(plan: ProcessPlan, progress: Progress, slave: int) -> NoRetu
         # the filter allows what the drop needs. Source: seccomp(2), EACCES.
         _filter(plan, progress)
         _drop_rights(plan, progress, identity)
-    progress.enter("exec")
+    progress.enter("exec", b"argv")
     _execute(plan, env)
 
 
@@ -126,7 +134,7 @@ def _environment(entries: tuple[bytes, ...], home: str) -> dict[bytes, bytes]:
 
 
 def _drop_rights(plan: ProcessPlan, progress: Progress, identity: users.Identity) -> None:
-    progress.enter("capabilities")
+    progress.enter("capabilities", b"cap_add")
     capabilities.clear_ambient()
     capabilities.drop_bounding(plan.bounding)
     libc.setgroups(identity.groups)
@@ -138,7 +146,7 @@ def _drop_rights(plan: ProcessPlan, progress: Progress, identity: users.Identity
 
 
 def _filter(plan: ProcessPlan, progress: Progress) -> None:
-    progress.enter("seccomp")
+    progress.enter("seccomp", b"seccomp")
     if plan.seccomp is not None:
         seccomp.install(plan.seccomp)
 

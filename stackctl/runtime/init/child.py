@@ -56,15 +56,16 @@ def _start(plan: InitPlan, progress: become.Progress) -> None:
     become.join_cgroups(plan.process)
     # Order: after joining, so that the namespace's root is the container's own cgroup.
     libc.unshare(libc.CLONE_NEWCGROUP)
-    progress.enter("network")
+    progress.enter("network", b"networking")
     if plan.network_pidfd >= 0:
         libc.setns(plan.network_pidfd, libc.CLONE_NEWNET)
     libc.join_new_session_keyring()
 
 
 def _build_root(plan: InitPlan, progress: become.Progress) -> int:
-    progress.enter("root file system")
-    mounts = rootfs.copy_shared(plan.mounts)
+    progress.enter("mount")
+    mounts = _copy_shared(plan.mounts, progress)
+    progress.enter("root file system", b"image_ref")
     rootfs.stop_propagation()
     root = rootfs.mount_overlay(plan.root, plan.mountpoint)
     for item in plan.host_binds:
@@ -72,20 +73,35 @@ def _build_root(plan: InitPlan, progress: become.Progress) -> int:
     progress.enter("proc, sys and dev")
     rootfs.mount_proc(root)
     # Order: sysctls before anything of the user's is mounted that could redirect the write (CVE-2025-52881).
-    progress.enter("sysctl")
-    for path, value in plan.sysctls:
+    for name, path, value in plan.sysctls:
+        progress.enter("sysctl", b"sysctls." + name)
         paths.write_file(root, path, value)
     progress.enter("proc, sys and dev")
-    rootfs.mount_dev(root, plan)
+    rootfs.mount_dev(root)
+    for node in plan.devices:
+        progress.enter("device", b"devices." + node.path)
+        rootfs.make_device(root, node)
+    progress.enter("mount", b"shm_size_bytes")
+    rootfs.mount_shared_memory(root, plan)
+    progress.enter("proc, sys and dev")
     rootfs.mount_sys(root, plan)
     progress.enter("mount")
-    _mount_what_was_asked((*mounts, *plan.etc_binds), root)
+    _mount_what_was_asked((*mounts, *plan.etc_binds), root, progress)
     return root
 
 
-def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int) -> None:
+def _copy_shared(mounts: tuple[InitMount, ...], progress: become.Progress) -> tuple[InitMount, ...]:
+    found: list[InitMount] = []
+    for item in mounts:
+        progress.enter("mount", b"mounts." + item.target)
+        found.append(rootfs.copy_if_shared(item))
+    return tuple(found)
+
+
+def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int, progress: become.Progress) -> None:
     forbidden = rootfs.kernel_devices(root)
     for item in mounts:
+        progress.enter("mount", b"mounts." + item.target)
         if isinstance(item, Bind):
             rootfs.bind(root, item, forbidden)
         else:
@@ -95,7 +111,7 @@ def _mount_what_was_asked(mounts: tuple[InitMount, ...], root: int) -> None:
 def _open_terminal(plan: InitPlan, progress: become.Progress, root: int) -> int:
     if not plan.process.has_terminal:
         return -1
-    progress.enter("terminal")
+    progress.enter("terminal", b"tty")
     slave = terminal.open_terminal(root, plan.process.channel_fd)
     terminal.show_console(root, slave)
     terminal.make_controlling(slave)
@@ -103,10 +119,9 @@ def _open_terminal(plan: InitPlan, progress: become.Progress, root: int) -> int:
 
 
 def _finish_root(plan: InitPlan, progress: become.Progress, root: int) -> None:
-    progress.enter("working directory")
+    progress.enter("working directory", b"working_dir")
     os.close(paths.make_directory(root, plan.process.working_dir or b"/"))
-    progress.enter("resource limit")
-    become.apply_limits(plan.process, root)
+    become.apply_limits(plan.process, progress, root)
     progress.enter("masks")
     rootfs.hide(root, plan.masked, plan.read_only)
     if plan.is_root_read_only:
@@ -114,9 +129,10 @@ def _finish_root(plan: InitPlan, progress: become.Progress, root: int) -> None:
     progress.enter("pivot")
     rootfs.pivot(root)
     os.close(root)
-    progress.enter("host name")
+    progress.enter("host name", b"hostname")
     libc.sethostname(plan.hostname)
     if plan.domainname:
+        progress.enter("host name", b"domainname")
         libc.setdomainname(plan.domainname)
 
 

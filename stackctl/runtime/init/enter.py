@@ -32,8 +32,7 @@ def run(plan: EnterPlan) -> NoReturn:
             progress.enter("terminal")
             slave = terminal.open_terminal(root, plan.process.channel_fd)
             terminal.make_controlling(slave)
-        progress.enter("resource limit")
-        become.apply_limits(plan.process, root)
+        become.apply_limits(plan.process, progress, root)
         os.close(root)
         become.become_and_exec(plan.process, progress, slave)
     except BaseException as error:

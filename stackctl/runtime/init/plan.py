@@ -91,7 +91,7 @@ class ProcessPlan(NamedTuple):
 
     ``user`` is ``name|uid[:name|gid]`` and ``groups`` are extra ones, looked up in the image by us.
     ``bounding`` is a capability mask; a user other than root has none of it in effect. ``seccomp`` is what
-    ``kernel.seccomp`` prepared, None for no filter. ``rlimits`` holds (number, soft, hard). The three
+    ``kernel.seccomp`` prepared, None for no filter. ``rlimits`` holds (name, number, soft, hard). The three
     standard descriptors are -1 where a terminal takes their place; stdin is -1 for the container's own
     /dev/null too. ``error_fd`` takes one report or closes on success; ``channel_fd`` is a socket to the parent.
     """
@@ -104,7 +104,7 @@ class ProcessPlan(NamedTuple):
     bounding: int
     no_new_privileges: bool
     seccomp: PreparedFilter | None
-    rlimits: tuple[tuple[int, int, int], ...]
+    rlimits: tuple[tuple[bytes, int, int, int], ...]
     oom_score_adj: int
     has_terminal: bool
     stdin_fd: int
@@ -120,7 +120,7 @@ class InitPlan(NamedTuple):
     """All the first process does. Paths are absolute; descriptors are open in the parent and survive clone.
 
     ``network_pidfd`` is a process whose network namespace is joined, -1 for none. ``cgroup_binds`` (source,
-    name) are shown under /sys/fs/cgroup where there is no cgroup2.
+    name) are shown under /sys/fs/cgroup where there is no cgroup2. ``sysctls`` holds (name, path, value).
     """
 
     process: ProcessPlan
@@ -140,7 +140,7 @@ class InitPlan(NamedTuple):
     cgroup_is_v2: bool
     hostname: bytes
     domainname: bytes
-    sysctls: tuple[tuple[bytes, bytes], ...]
+    sysctls: tuple[tuple[bytes, bytes, bytes], ...]
     network_pidfd: int = -1
 
 

@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from stackctl.runtime.init import paths, seed
-from stackctl.runtime.init.plan import Bind, InitMount, InitPlan, OverlayMount, Tmpfs
+from stackctl.runtime.init.plan import Bind, DeviceNode, InitMount, InitPlan, OverlayMount, Tmpfs
 from stackctl.runtime.kernel import libc
 
 _PAGE: Final = 4096
@@ -58,14 +58,10 @@ def mount_proc(root: int) -> None:
     _mount_at(root, b"/proc", b"proc", _SAFE)
 
 
-def mount_dev(root: int, plan: InitPlan) -> None:
-    """Mount /dev with its nodes, links, /dev/pts, /dev/shm and /dev/mqueue."""
+def mount_dev(root: int) -> None:
+    """Mount /dev with its links and /dev/pts."""
     _mount_at(root, b"/dev", b"tmpfs", libc.MS_NOSUID | libc.MS_STRICTATIME, b"mode=755,size=65536k")
     dev = paths.open_in_root(root, b"/dev", os.O_RDONLY | os.O_DIRECTORY)
-    for node in plan.devices:
-        _make_node(root, dev, node.path, node.mode, os.makedev(node.major, node.minor))
-        if node.uid or node.gid:
-            os.chown(node.path, node.uid, node.gid, dir_fd=dev, follow_symlinks=False)
     for destination, name in _DEV_LINKS:
         os.symlink(destination, name, dir_fd=dev)
     if _exists(root, b"/proc/kcore"):
@@ -73,6 +69,10 @@ def mount_dev(root: int, plan: InitPlan) -> None:
     os.close(dev)
     pts = b"newinstance,ptmxmode=0666,mode=0620,gid=5"
     _mount_at(root, b"/dev/pts", b"devpts", libc.MS_NOSUID | libc.MS_NOEXEC, pts)
+
+
+def mount_shared_memory(root: int, plan: InitPlan) -> None:
+    """Mount /dev/shm and /dev/mqueue."""
     if plan.shares_host_ipc:
         bind(root, Bind(b"/dev/shm", b"/dev/shm", False))
         return
@@ -88,15 +88,17 @@ def _exists(root: int, path: bytes) -> bool:
     return True
 
 
-def _make_node(root: int, dev: int, path: bytes, mode: int, device: int) -> None:
-    folder, _, name = path.rpartition(b"/")
-    parent = paths.make_directory(root, b"/dev/" + folder) if folder else dev
+def make_device(root: int, node: DeviceNode) -> None:
+    """Make a device node below /dev, with its folder where missing."""
+    folder, _, name = node.path.rpartition(b"/")
+    parent = paths.make_directory(root, b"/dev/" + folder)
     try:
-        os.mknod(name, mode, device, dir_fd=parent)
-        os.chmod(name, mode & 0o7777, dir_fd=parent)
+        os.mknod(name, node.mode, os.makedev(node.major, node.minor), dir_fd=parent)
+        os.chmod(name, node.mode & 0o7777, dir_fd=parent)
+        if node.uid or node.gid:
+            os.chown(name, node.uid, node.gid, dir_fd=parent, follow_symlinks=False)
     finally:
-        if folder:
-            os.close(parent)
+        os.close(parent)
 
 
 def mount_sys(root: int, plan: InitPlan) -> None:
@@ -121,6 +123,9 @@ def _mount_at(root: int, path: bytes, kind: bytes, flags: int, data: bytes = b""
     target = paths.make_directory(root, path)
     try:
         libc.mount(kind, paths.through_proc(target), kind, flags, data)
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(target)
 
@@ -172,14 +177,11 @@ def _copy_tree(item: Bind) -> int:
         os.close(folder)
 
 
-def copy_shared(mounts: tuple[InitMount, ...]) -> tuple[InitMount, ...]:
-    """Copy the trees of shared binds now, while they still are peers of the host's: call before stop_propagation."""
-    return tuple(
-        item._replace(source_fd=_copy_tree(item))
-        if isinstance(item, Bind) and item.propagation == libc.MS_SHARED
-        else item
-        for item in mounts
-    )
+def copy_if_shared(item: InitMount) -> InitMount:
+    """Copy the tree of a shared bind now, while it still is a peer of the host's: call before stop_propagation."""
+    if isinstance(item, Bind) and item.propagation == libc.MS_SHARED:
+        return item._replace(source_fd=_copy_tree(item))
+    return item
 
 
 def kernel_devices(root: int) -> frozenset[int]:

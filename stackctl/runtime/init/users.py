@@ -20,7 +20,7 @@ class Identity(NamedTuple):
     home: str
 
 
-def resolve(root: int, user: str, extra_groups: tuple[str, ...]) -> Identity:
+def resolve(root: int, user: str) -> Identity:
     """Look ``name|uid[:name|gid]`` up below the directory ``root``, as Docker does.
 
     A number that the image does not know is itself, with group 0 and home /. Raises LookupError for a name
@@ -33,8 +33,13 @@ def resolve(root: int, user: str, extra_groups: tuple[str, ...]) -> Identity:
     groups = _memberships(group, name) if name and not group_part else []
     if group_part:
         gid = _group(group, group_part)
-    groups += [_group(group, extra) for extra in extra_groups]
     return Identity(uid, gid, tuple(dict.fromkeys([gid, *groups])), home)
+
+
+def add_group(root: int, identity: Identity, wanted: str) -> Identity:
+    """Return ``identity`` as a member of one more group, by name or number. Raises as ``resolve``."""
+    gid = _group([line.split(":") for line in _lines(root, b"/etc/group")], wanted)
+    return identity._replace(groups=tuple(dict.fromkeys([*identity.groups, gid])))
 
 
 def _user(passwd: list[list[str]], wanted: str) -> tuple[int, int, str, str]:

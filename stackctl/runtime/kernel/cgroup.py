@@ -89,6 +89,24 @@ class CgroupDriver(Protocol):
     def usage(self, engine_id: str, container_id: str) -> Usage: ...
 
 
+# What asks for a limit, by the file that sets it: version 2, then version 1.
+LIMIT_FIELDS: Final = {
+    "cpu.max": "limits.cpus",
+    "cpu.weight": "limits.cpu_shares",
+    "memory.max": "limits.memory",
+    "memory.swap.max": "limits.memory and swap",
+    "memory.low": "limits.memory reservation",
+    "pids.max": "limits.pids",
+    "cpuset.cpus": "limits.cpuset",
+    "cpu.cfs_period_us": "limits.cpus",
+    "cpu.cfs_quota_us": "limits.cpus",
+    "cpu.shares": "limits.cpu_shares",
+    "memory.limit_in_bytes": "limits.memory",
+    "memory.memsw.limit_in_bytes": "limits.memory and swap",
+    "memory.soft_limit_in_bytes": "limits.memory reservation",
+}
+
+
 def open_driver(without: frozenset[str] = frozenset()) -> CgroupDriver:
     """Return the driver for this machine. Raises EngineError where there are no cgroups at all.
 

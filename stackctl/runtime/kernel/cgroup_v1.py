@@ -16,6 +16,7 @@ from typing import Final
 from stackctl.errors import EngineError
 from stackctl.model.container import Device, Limits
 from stackctl.runtime.kernel.cgroup import (
+    LIMIT_FIELDS,
     Joins,
     Usage,
     await_text,
@@ -213,7 +214,8 @@ class V1Driver:
             write(f"{self._folder(controller, group)}/{file}", value)
         except OSError as error:
             if needed:
-                raise EngineError(f"cannot set {file} to {value}: {error.strerror}", code="limit") from error
+                message = f"cannot set {file} to {value}: {error.strerror}"
+                raise EngineError(message, code="limit", field=LIMIT_FIELDS[file]) from error
 
     def _set_memory(self, group: str, limits: Limits) -> None:
         limit = str(limits.memory_bytes) if limits.memory_bytes else _UNLIMITED_MEMORY
@@ -231,7 +233,7 @@ class V1Driver:
 
     def _set_cpuset(self, group: str, cpus: str) -> None:
         if "cpuset" not in self._mounts:
-            raise EngineError("cannot set cpuset: no such cgroup controller", code="limit")
+            raise EngineError("cannot set cpuset: no such cgroup controller", code="limit", field="limits.cpuset")
         parts = group.split("/")
         for depth in range(1, len(parts) + 1):
             folder = self._folder("cpuset", "/".join(parts[:depth]))

@@ -13,6 +13,7 @@ from stackctl.errors import EngineError
 from stackctl.model.container import Device, Limits
 from stackctl.runtime.kernel import device_bpf
 from stackctl.runtime.kernel.cgroup import (
+    LIMIT_FIELDS,
     Joins,
     Usage,
     await_text,
@@ -68,6 +69,7 @@ class V2Driver:
                     raise EngineError(
                         f"cannot set {file} to {value}: {error.strerror}",
                         code="limit",
+                        field=LIMIT_FIELDS[file],
                         hint=f"the cgroup controller {file.partition('.')[0]} may not be delegated to us",
                     ) from error
 
@@ -80,7 +82,8 @@ class V2Driver:
             device_bpf.attach(folder, device_bpf.compile_rules(rules_for(devices)))
         except OSError as error:
             hint = "bpf(2) needs CAP_BPF or root" if error.errno == errno.EPERM else ""
-            raise EngineError(f"cannot restrict devices: {error.strerror}", code="device-rules", hint=hint) from error
+            message = f"cannot restrict devices: {error.strerror}"
+            raise EngineError(message, code="device-rules", hint=hint, field="devices") from error
         finally:
             os.close(folder)
 

@@ -58,7 +58,9 @@ def rules_for(devices: Iterable[Device]) -> tuple[DeviceRule, ...]:
         try:
             status = os.stat(device.source)
         except OSError as error:
-            raise EngineError(f"cannot use device {device.source}: {error.strerror}", code="device-missing") from error
+            message = f"cannot use device {device.source}: {error.strerror}"
+            field = f"devices.{device.target.removeprefix('/dev/')}"
+            raise EngineError(message, code="device-missing", field=field) from error
         kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
         found.append(DeviceRule(kind, os.major(status.st_rdev), os.minor(status.st_rdev), device.permissions))
     return tuple(found)

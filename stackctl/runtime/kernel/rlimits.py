@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable
 from typing import Final
 
 from stackctl.model.container import Ulimit
@@ -28,18 +27,12 @@ NUMBERS: Final = {
 }
 
 
-def prepare(ulimits: Iterable[Ulimit]) -> tuple[tuple[int, int, int], ...]:
-    """Return (number, soft, hard) for each. Raises ValueError, naming it, for an unknown or impossible one."""
-    found = []
-    for ulimit in ulimits:
-        if ulimit.name not in NUMBERS:
-            raise ValueError(f"unknown ulimit {ulimit.name!r}")
-        hard = resource.RLIM_INFINITY if ulimit.hard < 0 else ulimit.hard
-        soft = resource.RLIM_INFINITY if ulimit.soft < 0 else ulimit.soft
-        is_above = hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard)
-        if is_above:
-            raise ValueError(
-                f"ulimit {ulimit.name}: the soft limit {ulimit.soft} is above the hard limit {ulimit.hard}"
-            )
-        found.append((NUMBERS[ulimit.name], soft, hard))
-    return tuple(found)
+def prepare(ulimit: Ulimit) -> tuple[int, int, int]:
+    """Return (number, soft, hard). Raises ValueError, naming it, for an unknown or impossible one."""
+    if ulimit.name not in NUMBERS:
+        raise ValueError(f"unknown ulimit {ulimit.name!r}")
+    hard = resource.RLIM_INFINITY if ulimit.hard < 0 else ulimit.hard
+    soft = resource.RLIM_INFINITY if ulimit.soft < 0 else ulimit.soft
+    if hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard):
+        raise ValueError(f"ulimit {ulimit.name}: the soft limit {ulimit.soft} is above the hard limit {ulimit.hard}")
+    return NUMBERS[ulimit.name], soft, hard

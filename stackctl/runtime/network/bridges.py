@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from stackctl.errors import ContainerError
 from stackctl.runtime.kernel import rtnetlink
 from stackctl.runtime.kernel.netlink import Message, Netlink, NetlinkError, Reply
 from stackctl.runtime.kernel.netns import in_netns
@@ -111,7 +112,7 @@ def attach(
 
     Call it once per namespace, with ``netlink`` in the host's. ``sysctls`` are (``net.…``, value), written
     once the interfaces exist. Nothing needs undoing: all of it ends with the namespace. Raises NetlinkError,
-    OSError.
+    OSError, and ContainerError for a sysctl.
     """
     with in_netns(netns_fd):
         for path, value in _CONTAINER_SYSCTLS:
@@ -124,7 +125,7 @@ def attach(
     if sysctls:
         with in_netns(netns_fd):
             for name, text in sysctls:
-                _write(_sysctl_path(name), text.encode())
+                _set_sysctl(name, text)
 
 
 def attach_more(netns_fd: int, endpoint: Endpoint, *, netlink: Netlink) -> None:
@@ -214,6 +215,15 @@ def _enable_forwarding() -> tuple[str, ...]:
             return ()
     _write(_IP_FORWARD, b"1")
     return ("switched on IP forwarding of this host (net.ipv4.ip_forward), which container networks need",)
+
+
+def _set_sysctl(name: str, text: str) -> None:
+    try:
+        _write(_sysctl_path(name), text.encode())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"sysctl {name} cannot be set to {text!r}: {reason}"
+        raise ContainerError(message, code="container-start", field=f"sysctls.{name}") from error
 
 
 def _sysctl_path(name: str) -> str:

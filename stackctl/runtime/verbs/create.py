@@ -12,6 +12,7 @@ from stackctl.model.container import Attachment, ContainerSpec, ContentMount, Jo
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.faults import fault_point
+from stackctl.runtime.kernel.process import signal_number
 from stackctl.runtime.paths import write_all
 from stackctl.runtime.record import Container
 from stackctl.runtime.state import Facts
@@ -60,14 +61,24 @@ def create(world: World, spec: ContainerSpec, root: OverlayRoot | HostRoot) -> C
 
 def _check(world: World, spec: ContainerSpec) -> None:
     if not _NAME.fullmatch(spec.name) or len(spec.name) > _MAX_NAME:
-        raise ContainerError(f"invalid container name: {spec.name!r}", code="invalid-name")
+        raise ContainerError(f"invalid container name: {spec.name!r}", code="invalid-name", field="name")
     if not spec.argv:
         raise ContainerError(
-            f"container {spec.name}: no command: neither the image nor the service names one", code="no-command"
+            f"container {spec.name}: no command: neither the image nor the service names one",
+            code="no-command",
+            field="argv",
         )
+    try:
+        signal_number(spec.stop_signal)
+    except ValueError as error:
+        raise ContainerError(f"container {spec.name}: {error}", code="unknown-signal", field="stop_signal") from error
     for attachment in _attachments(spec):
         if world.networks.find(attachment.network) is None:
-            raise NotFound(f"no such network: {attachment.network}", code="no-such-network")
+            raise NotFound(
+                f"no such network: {attachment.network}",
+                code="no-such-network",
+                field=f"networking.{attachment.network}",
+            )
 
 
 def _attachments(spec: ContainerSpec) -> tuple[Attachment, ...]:
@@ -82,10 +93,20 @@ def _make_folder(world: World, container: Container) -> None:
     for index, mount in enumerate(container.spec.mounts):
         match mount:
             case ContentMount():
-                _write_content(world, mount, f"{folder}/files/{index}")
+                _place_content(world, container, mount, f"{folder}/files/{index}")
             case VolumeMount() if world.volumes.find(mount.volume) is None:
                 world.volumes.create(VolumeSpec(name=mount.volume))
                 world.events.tell("volume", "create", mount.volume, (("driver", "local"),))
+
+
+def _place_content(world: World, container: Container, mount: ContentMount, path: str) -> None:
+    try:
+        _write_content(world, mount, path)
+    except OSError as error:
+        raise ContainerError(
+            f"container {container.name}: the content of {mount.kind} {mount.name} cannot be written: {error.strerror}",
+            field=f"mounts.{mount.target}",
+        ) from error
 
 
 def _write_content(world: World, mount: ContentMount, path: str) -> None:
@@ -94,7 +115,9 @@ def _write_content(world: World, mount: ContentMount, path: str) -> None:
             content = file.read()
     except FileNotFoundError as error:
         raise NotFound(
-            f"the content of {mount.kind} {mount.name} is not in the engine", code="content-missing"
+            f"the content of {mount.kind} {mount.name} is not in the engine",
+            code="content-missing",
+            field=f"mounts.{mount.target}",
         ) from error
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -104,9 +104,9 @@ def go_on(world: World, container: Container, error_read: int) -> None:
 
 
 def _os_failure(container: Container, error: OSError) -> ContainerError:
-    subject = f" {error.filename}" if error.filename else ""
+    subject = f"{error.filename}: " if error.filename else ""
     return ContainerError(
-        f"container {container.name} cannot be started:{subject} {error.strerror}", code="container-start"
+        f"container {container.name} cannot be started: {subject}{error.strerror}", code="container-start"
     )
 
 
@@ -167,17 +167,27 @@ def _launch(world: World, container: Container, done: Done) -> None:
             network_pidfd=owner.pidfd if owner is not None else -1,
         )
         fault_point("start: output kept")
-        _born(world, container, plan, joins.birth_fd, report)
-        fault_point("start: process recorded")
-        world.networks.connect(container, container.facts.pid)
-        fault_point("start: network connected")
-        _release(world, container, report)
-        fault_point("start: process released")
+        _bring_up(world, container, plan, joins.birth_fd, report)
         child_ends.close()
         container.look_at_start = spawn.when_started(
             world.loop, report, lambda data: _finish(world, container, report, data, done)
         )
         undo.pop_all()
+
+
+def _bring_up(world: World, container: Container, plan: InitPlan, birth_fd: int, report: spawn.Report) -> None:
+    try:
+        _born(world, container, plan, birth_fd, report)
+        fault_point("start: process recorded")
+        world.networks.connect(container, container.facts.pid)
+        fault_point("start: network connected")
+        _release(world, container, report)
+        fault_point("start: process released")
+    except (OSError, EngineError):
+        # A child that failed by itself is not there to be wired: the reason is what it says.
+        if data := report.said():
+            raise _failure(container, data) from None
+        raise
 
 
 def _standard_descriptors(world: World, container: Container, child_ends: ExitStack) -> tuple[int, int, int]:
@@ -236,6 +246,7 @@ def _network_owner(world: World, container: Container) -> Container | None:
         raise Conflict(
             f"container {container.name} shares the network of {owner.name}, which does not run",
             code="network-owner-not-running",
+            field="networking",
         )
     return owner
 
@@ -287,8 +298,7 @@ def _finish(world: World, container: Container, report: spawn.Report, data: byte
     report.close()
     if data:
         # The child exits by itself now; what it held is released with its exit.
-        what = f"container {container.name} cannot be started"
-        problem = spawn.failure(data, what, container.spec.argv[0])
+        problem = _failure(container, data)
         container.failed_start = lambda: _fail(world, container, problem, done)
         return
     if container.terminal_fd >= 0 and container.logs is not None:
@@ -309,6 +319,10 @@ def _tell_of_start(world: World, container: Container) -> None:
         if network is not None:
             world.events.tell_network(network, "connect", container)
     world.events.tell_container(container, "start")
+
+
+def _failure(container: Container, report: bytes) -> ContainerError:
+    return spawn.failure(report, f"container {container.name} cannot be started", container.spec.argv[0])
 
 
 def _fail(world: World, container: Container, problem: Exception, done: Done) -> None:

@@ -1,0 +1,251 @@
+"""Whatever a container cannot be started for, the error points at the place in the stack file that asked for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.engine import Engine
+from tests.support.stack import stack_in
+
+
+class Case(NamedTuple):
+    """Settings of a service, with marks around what is pointed at; the headline, and what is said below."""
+
+    settings: str
+    headline: str
+    said: str
+
+
+_START, _CANNOT = "error[container-start]: Container cannot be started", "container {name} cannot be started: "
+_LONG = "h" * 65
+_NO_COMMAND = "hint: check command and entrypoint, and that the image holds the program and its interpreter"
+_NAMESPACED = (
+    "hint: only net.* of an own network, and kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.* of an own ipc "
+    "namespace can be set"
+)
+_CASES = {
+    "bind source": Case(
+        "volumes:\n  - ./ok:/ok\n  - «/proc/none/x:/data»",
+        "error[bind-source-missing]: Bound path does not exist",
+        "container {name}: bind source path cannot be made: /proc/none: No such file or directory",
+    ),
+    "bind target": Case(
+        "volumes: [./ok:/ok, «./ok:/bin/busybox/x»]",
+        _START,
+        _CANNOT + "mount: /bin/busybox/x: Not a directory",
+    ),
+    "bind over kernel files": Case(
+        "volumes: [«./ok:/proc/sys»]",
+        _START,
+        _CANNOT + "mount: /proc/sys: nothing may be mounted over /proc or /sys: /proc/sys",
+    ),
+    "folder over a file": Case(
+        "volumes: [«./ok:/bin/busybox»]", _START, _CANNOT + "mount: /bin/busybox: Not a directory"
+    ),
+    "subpath": Case(
+        "volumes:\n  - «t»ype: volume\n    source: data\n    target: /d\n    volume: {subpath: no/such}",
+        _START,
+        _CANNOT + "mount: /d: no/such: No such file or directory",
+    ),
+    "tmpfs": Case("tmpfs:\n  - /ok\n  - «/t:uid=abc»", _START, _CANNOT + "mount: /t: Invalid argument"),
+    "secret target": Case(
+        "secrets:\n  - «s»ource: token\n    target: /bin/busybox/x",
+        _START,
+        _CANNOT + "mount: /bin/busybox/x: Not a directory",
+    ),
+    "config target": Case(
+        "configs: [token, «{»source: token, target: /bin/busybox/x}]",
+        _START,
+        _CANNOT + "mount: /bin/busybox/x: Not a directory",
+    ),
+    "shm_size": Case("shm_size: «-5»", _START, _CANNOT + "mount: /dev/shm: Invalid argument"),
+    "device that is not there": Case(
+        "devices:\n  - /dev/null:/dev/x\n  - «/dev/nothing:/dev/y»",
+        "error[device-missing]: Device cannot be used",
+        "cannot use device /dev/nothing: No such file or directory",
+    ),
+    "no device": Case(
+        "devices: [«/etc/passwd:/dev/y»]",
+        "error[device-missing]: Device cannot be used",
+        "container {name}: /etc/passwd is not a device",
+    ),
+    "device target": Case(
+        "devices: [/dev/null:/dev/x, «/dev/null:/dev/x/y»]",
+        _START,
+        _CANNOT + "device: x/y: /dev/x: Not a directory",
+    ),
+    "ipc sysctl": Case(
+        "sysctls:\n  net.core.somaxconn: 3\n  kernel.msgmax: «abc»",
+        _START,
+        _CANNOT + "sysctl: kernel.msgmax: Invalid argument",
+    ),
+    "net sysctl": Case(
+        "sysctls: [«net.ipv4.ip_forward=abc»]",
+        _START,
+        "sysctl net.ipv4.ip_forward cannot be set to 'abc': Invalid argument",
+    ),
+    "sysctl of the machine": Case(
+        "ipc: host\nsysctls: {kernel.msgmax: «5»}",
+        "error[sysctl-not-namespaced]: Setting belongs to the whole machine",
+        "container {name}: sysctl kernel.msgmax is not of a container's own namespaces\n" + _NAMESPACED,
+    ),
+    "ulimit": Case(
+        "ulimits:\n  nproc: 100\n  nofile: «99999999999»",
+        _START,
+        _CANNOT + "resource limit: nofile: not allowed to raise maximum limit",
+    ),
+    "ulimit that is none": Case(
+        "ulimits: {nofiles: «3»}",
+        "error[unknown-ulimit]: Resource limit is not possible",
+        "container {name}: unknown ulimit 'nofiles'",
+    ),
+    "working directory": Case(
+        "working_dir: «/bin/busybox»", _START, _CANNOT + "working directory: /bin/busybox: Not a directory"
+    ),
+    "user": Case(
+        "user: «nobodyhere»",
+        "error[user-not-found]: User is unknown in the image",
+        _CANNOT + "unable to find user nobodyhere: no matching entries in passwd file",
+    ),
+    "group": Case(
+        'group_add: ["5", «nogrouphere»]',
+        "error[user-not-found]: User is unknown in the image",
+        _CANNOT + "unable to find group nogrouphere: no matching entries in group file",
+    ),
+    "capability": Case(
+        "cap_add: [CHOWN, «SYS_NOTHING»]",
+        "error[unknown-capability]: Capability is not possible",
+        "container {name}: unknown capability 'SYS_NOTHING'",
+    ),
+    "dropped capability": Case(
+        "cap_drop:\n  - «NOTHING»",
+        "error[unknown-capability]: Capability is not possible",
+        "container {name}: unknown capability 'NOTHING'",
+    ),
+    "host name": Case(f"hostname: «{_LONG}»", _START, _CANNOT + f"host name: {_LONG}: Invalid argument"),
+    "domain name": Case(f"domainname: «{_LONG}»", _START, _CANNOT + f"host name: {_LONG}: Invalid argument"),
+    "container name": Case(
+        f"container_name: «{'c' * 256}»",
+        "error[invalid-name]: A step of the plan failed",
+        f"invalid container name: '{'c' * 256}'",
+    ),
+    "command": Case(
+        "«command»: nothing here",
+        "error[command-not-found]: Command not found in the image",
+        _CANNOT + "command not found in the image: nothing\n" + _NO_COMMAND,
+    ),
+    "entrypoint": Case(
+        "«entrypoint»: [nothing]\ncommand: [here]",
+        "error[command-not-found]: Command not found in the image",
+        _CANNOT + "command not found in the image: nothing\n" + _NO_COMMAND,
+    ),
+    "command that is a folder": Case(
+        "«command»: /etc",
+        "error[command-not-executable]: Command cannot be executed",
+        _CANNOT + "command is not executable: /etc",
+    ),
+    "stop signal": Case(
+        "stop_signal: «SIGNOTHING»",
+        "error[unknown-signal]: A step of the plan failed",
+        "container {name}: invalid signal: SIGNOTHING",
+    ),
+    "cpus": Case(
+        "cpus: «0.00001»", "error[limit]: Limit cannot be set", "cannot set cpu.cfs_quota_us to 1: Invalid argument"
+    ),
+    "pids": Case(
+        "deploy: {resources: {limits: {pids: «99999999999»}}}",
+        "error[limit]: Limit cannot be set",
+        "cannot set pids.max to 99999999999: Invalid argument",
+    ),
+    "cpuset": Case(
+        'cpuset: «"999"»',
+        "error[limit]: Limit cannot be set",
+        "cannot set cpuset.cpus to 999: Numerical result out of range",
+    ),
+    "address outside": Case(
+        "networks:\n  default:\n  fixed: {ipv4_address: «10.99.0.5»}",
+        "error[bad-address]: Address cannot be given",
+        "address 10.99.0.5 is not in the subnet 10.98.0.0/24",
+    ),
+    "address of the gateway": Case(
+        "networks: {fixed: {ipv4_address: «10.98.0.1»}}",
+        "error[address-taken]: Address is taken",
+        "address 10.98.0.1 is the gateway of 10.98.0.0/24",
+    ),
+    "mac address": Case(
+        'networks: {fixed: {mac_address: «"01:00:00:00:00:01"»}}',
+        "error[bad-address]: Address cannot be given",
+        "mac_address '01:00:00:00:00:01' is a group address; the first number of a MAC address must be even",
+    ),
+    "port": Case(
+        'ports:\n  - "8000"\n  - «"10.9.9.9:80:80"»',
+        "error[port-unavailable]: A step of the plan failed",
+        "cannot publish on 10.9.9.9:80: 10.9.9.9 is no address of this host",
+    ),
+}
+# Files that only version 1 of cgroups has are named.
+_OF_CGROUP_V1 = ("cpus",)
+_TOP = """\
+networks:
+  default:
+  fixed: {ipam: {config: [{subnet: 10.98.0.0/24}]}}
+volumes: {data: }
+secrets: {token: {file: ./compose.yaml}}
+configs: {token: {file: ./compose.yaml}}
+"""
+
+
+_COMMAND = "command: sleep 1000"
+
+
+def _marked_text() -> str:
+    """Return the stack file, marks and all, with a service for each case, ``s0`` and on."""
+    lines = ["name: start", "services:"]
+    for number, case in enumerate(_CASES.values()):
+        bare = case.settings.replace("«", "")
+        command = [] if re.search("^command", bare, flags=re.MULTILINE) else [_COMMAND]
+        lines.append(f"  s{number}:")
+        own = ["image: busybox", "stop_grace_period: 0s", *command, *case.settings.splitlines()]
+        lines += [f"    {line}" for line in own]
+    return "\n".join(lines) + "\n" + _TOP
+
+
+@pytest.fixture(scope="module")
+def said(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, str]]:
+    """What one `up` says of all of them, by the line that is pointed at."""
+    text = re.sub("[«»]", "", _marked_text())
+    with stack_in(shared_engine, tmp_path_factory.mktemp("start"), "start") as stack:
+        stack.file.write_text(text, encoding="utf-8")
+        failed = stack.run("up", "-d", status=1)
+        blocks = re.split(r"^(?=error\[)", failed.err, flags=re.MULTILINE)[1:]
+        found = {int(block.partition("compose.yaml:")[2].partition(":")[0]): block for block in blocks}
+        assert len(found) == len(blocks), failed
+        yield found
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_the_place_that_asked_for_what_failed_is_shown(said: dict[int, str], name: str) -> None:
+    if name in _OF_CGROUP_V1 and not Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").exists():
+        pytest.skip("names a file of cgroup version 1")
+    number, case = list(_CASES).index(name), _CASES[name]
+    lines = _marked_text().splitlines()
+    above = lines.index(f"  s{number}:")
+    line = next(at for at, text in enumerate(lines, 1) if at > above and "«" in text)
+    before, _, rest = lines[line - 1].partition("«")
+    pointed_at, _, after = rest.partition("»")
+
+    assert (
+        said.get(line, "\n".join(said.values()))
+        == f"""\
+{case.headline}
+  --> compose.yaml:{line}:{len(before) + 1}
+{line:>5} | {before}{pointed_at}{after}
+      | {" " * len(before)}{"^" * len(pointed_at)}
+{case.said.format(name=f"start-s{number}-1")}
+"""
+    )
