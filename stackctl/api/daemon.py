@@ -19,6 +19,7 @@ from stackctl.api.build import BuildRoutes
 from stackctl.api.container_files import ContainerFileRoutes
 from stackctl.api.container_json import Folders
 from stackctl.api.containers import ContainerRoutes
+from stackctl.api.disk_usage import DiskUsageRoutes
 from stackctl.api.engine_info import EngineInfoRoutes
 from stackctl.api.events import EventRoutes
 from stackctl.api.execs import ExecRoutes
@@ -37,6 +38,7 @@ from stackctl.engines.container_files import ContainerFiles
 from stackctl.engines.container_making import ContainerMaker
 from stackctl.engines.container_stats import ContainerStats
 from stackctl.engines.contents import ContentStore
+from stackctl.engines.disk_usage import DiskUsage
 from stackctl.engines.events import EventBus
 from stackctl.engines.execs import Execs
 from stackctl.engines.local import LocalEngine
@@ -94,6 +96,7 @@ class Daemon:
             *BuildRoutes(ArchiveBuilds(self._paths, self._supervisor, store, events.tell_image)).routes(),
             *NetworkRoutes(LocalNetworks(engine, self._supervisor)).routes(),
             *VolumeRoutes(LocalVolumes(engine, self._supervisor)).routes(),
+            *DiskUsageRoutes(DiskUsage(self._paths, engine, store), folders).routes(),
             *EventRoutes(lambda since_ns: events.subscribe(since_ns=since_ns)).routes(),
         ]
         events.begin()

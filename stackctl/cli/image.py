@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 
 _SHOWN: Final = 45
+_platform = click.option(
+    "--platform", default="", metavar="OS/ARCH", help="For this platform instead of the machine's."
+)
 
 
 @click.group()
@@ -54,27 +57,28 @@ def list_images(quiet: bool, form: str, no_trunc: bool) -> None:
 @image.command()
 @click.option("-i", "--input", "source", default="-", metavar="FILE", help="Archive; - reads standard input.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say what was loaded.")
-@unsupported("--platform", takes_value=True)
-def load(source: str, quiet: bool) -> None:
+@_platform
+def load(source: str, quiet: bool, platform: str) -> None:
     """Load images from an archive of `docker save` or an OCI layout."""
     settings = current_settings()
     with _opened(source) as stream:
-        for message in start_engine(settings).image_load(stream):
+        for message in start_engine(settings).image_load(stream, platform):
             _say(message, is_quiet=quiet)
 
 
 @image.command("import")
 @click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help='As in a Dockerfile: CMD ["sh"].')
-@unsupported("-m", "--message", takes_value=True)
-@unsupported("--platform", takes_value=True)
+@click.option("-m", "--message", default="", metavar="TEXT", help="What its history says of it.")
+@_platform
 @click.argument("source", metavar="FILE|-")
 @click.argument("reference", required=False, default="", metavar="[NAME[:TAG]]")
-def import_image(changes: tuple[str, ...], source: str, reference: str) -> None:
+def import_image(changes: tuple[str, ...], message: str, platform: str, source: str, reference: str) -> None:
     """Make an image of a tar archive of a root file system."""
     settings = current_settings()
     with _opened(source) as stream:
-        for message in start_engine(settings).image_import(stream, reference=reference, changes=changes):
-            _say(message, is_quiet=False)
+        engine = start_engine(settings)
+        for said in engine.image_import(stream, reference, changes, platform=platform, message=message):
+            _say(said, is_quiet=False)
 
 
 @image.command()

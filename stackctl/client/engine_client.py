@@ -63,6 +63,10 @@ class EngineClient:
         query = {"since": since, "until": until, "filters": json.dumps({k: v for k, v in filters.items() if v})}
         return self._get("/events", query).json_lines()
 
+    def disk_usage(self) -> dict[str, Any]:
+        """Return what takes room on the disk, in Docker's shape."""
+        return self._object("/system/df")
+
     # -- stacks ---------------------------------------------------------------------------------------
 
     def plan(self, project: str, wanted: StackRequest) -> dict[str, Any]:
@@ -241,15 +245,23 @@ class EngineClient:
         """Return an image in Docker's inspect shape."""
         return self._object(f"/images/{quote(reference)}/json")
 
-    def image_load(self, source: Readable) -> Iterator[dict[str, Any]]:
+    def image_load(self, source: Readable, platform: str = "") -> Iterator[dict[str, Any]]:
         """Load an archive; yield Docker's messages."""
-        return upload(self._path, "/images/load", source, patience_s=self._patience_s).json_lines()
+        target = f"/images/load?{_encoded([('platform', platform)])}"
+        return upload(self._path, target, source, patience_s=self._patience_s).json_lines()
 
     def image_import(
-        self, source: Readable, reference: str = "", changes: Sequence[str] = ()
+        self,
+        source: Readable,
+        reference: str = "",
+        changes: Sequence[str] = (),
+        *,
+        platform: str = "",
+        message: str = "",
     ) -> Iterator[dict[str, Any]]:
         """Make an image out of a root tar; yield Docker's messages."""
-        pairs = [("fromSrc", "-"), ("repo", reference), *(("changes", change) for change in changes)]
+        said = [("platform", platform), ("message", message)]
+        pairs = [("fromSrc", "-"), ("repo", reference), *said, *(("changes", change) for change in changes)]
         return upload(self._path, f"/images/create?{_encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
 
     def image_pull(self, reference: str, platform: str = "", credentials: str = "") -> Iterator[dict[str, Any]]:

@@ -83,7 +83,7 @@ class ContainerFiles:
             os.close(open_folder(root, cleaned))
             owner = None
             if as_user and spec.user:
-                identity = users.resolve(root, spec.user, ())
+                identity = users.resolve(root, spec.user)
                 owner = (identity.uid, identity.gid)
             unpack(root, cleaned, stream, Rules(owner, keeps_kind))
 

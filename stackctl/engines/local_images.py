@@ -46,7 +46,7 @@ class LocalImages:
     def history_json(self, reference: str) -> list[dict[str, Any]]:
         """Return how an image was made. Raises NotFound."""
         image = self._store.inspect(reference)
-        return history_json(image, self._store.layer_sizes(image.id))
+        return history_json(image, [size for _, size in self._store.layer_facts(image.id)])
 
     def load(self, stream: Readable, platform: str) -> list[str]:
         """Load an archive, and return the names (or ids) of what came."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Final
 
 from stackctl import labels
+from stackctl.engines.disk_usage import volume_bytes
 from stackctl.engines.local import LocalEngine
 from stackctl.errors import Conflict, NotFound
 from stackctl.model.observed import ObservedVolume
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.supervisor_client import SupervisorClient
 from stackctl.wire import codec
-
-_BLOCK: Final = 512
 
 
 class LocalVolumes:
@@ -53,7 +51,7 @@ class LocalVolumes:
         for volume in candidates:
             if volume.used_by:
                 continue
-            held = size_bytes(volume)
+            held = volume_bytes(volume)
             try:
                 self.remove(volume.name)
             except (Conflict, NotFound):
@@ -61,28 +59,3 @@ class LocalVolumes:
             removed.append(volume.name)
             freed += held
         return removed, freed
-
-
-def size_bytes(volume: ObservedVolume) -> int:
-    """Return the bytes that a volume's files take on the disk; a file with several names counts once.
-
-    What is bound from elsewhere counts as nothing: it is not the volume's.
-    """
-    if volume.spec is not None and volume.spec.options:
-        return 0
-    total, seen = 0, set()
-    pending = [volume.mountpoint]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    facts = entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    elif facts.st_nlink > 1 and (facts.st_dev, facts.st_ino) in seen:
-                        continue
-                    seen.add((facts.st_dev, facts.st_ino))
-                    total += 0 if entry.is_dir(follow_symlinks=False) else facts.st_blocks * _BLOCK
-        except OSError:
-            continue  # it has just gone
-    return total

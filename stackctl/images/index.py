@@ -202,6 +202,11 @@ class Index:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO build_step VALUES (?, ?, ?, ?, ?, ?)", (*row, now_ns))
 
+    def steps(self) -> list[tuple[str, int, int]]:
+        """Return key, bytes and last use of every step, the one used last first."""
+        rows = self._all("SELECT key, size_bytes, used_ns FROM build_step ORDER BY used_ns DESC")
+        return [(str(key), int(size_bytes), int(used_ns)) for key, size_bytes, used_ns in rows]
+
     def forget_steps(self, *, above_bytes: int) -> int:
         """Forget the steps used least lately, until the layers of those left are ``above_bytes`` together at most.
 

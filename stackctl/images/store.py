@@ -105,11 +105,12 @@ class ImageStore:
             paths = [f"{self._files.layer(row.diff_id)}/fs" for row in self._index.layers(image_id)]
         return tuple(reversed(dict.fromkeys(reversed(paths))))
 
-    def layer_sizes(self, image_id: str) -> tuple[int, ...]:
-        """Return the bytes of each layer's files, the lowest first; none for an image that is not there."""
+    def layer_facts(self, image_id: str) -> tuple[tuple[str, int], ...]:
+        """Return the diff_id and the bytes of each layer, the lowest first; none for an image that is not there."""
         with reported():
-            known = [layers.find(self._files, row.diff_id) for row in self._index.layers(image_id)]
-        return tuple(facts.size_bytes if facts else 0 for facts in known)
+            rows = self._index.layers(image_id)
+            known = [(row.diff_id, layers.find(self._files, row.diff_id)) for row in rows]
+        return tuple((diff_id, facts.size_bytes if facts else 0) for diff_id, facts in known)
 
     def disk_bytes(self) -> int:
         """Return the bytes of all layers' files, each layer once."""

@@ -98,6 +98,11 @@ class ImageBuilds:
         with reported():
             self._index.keep_inputs(full_name(reference), image_id, inputs)
 
+    def steps(self) -> list[tuple[str, int, int]]:
+        """Return key, bytes and last use (nanoseconds since the epoch) of every step that is remembered."""
+        with reported():
+            return self._index.steps()
+
     def prune(self) -> int:
         """Forget every step of earlier builds; return the bytes of their layers. Images keep theirs."""
         with reported():

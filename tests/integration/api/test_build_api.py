@@ -42,7 +42,7 @@ def test_an_image_is_built_and_run_and_the_second_time_found_built(docker: Docke
     assert "Using cache" in again
     assert "warned" not in again.splitlines()
     assert again.splitlines()[-2:] == ["Successfully tagged built:2", "Successfully tagged built:1"]
-    assert docker.run("run", "--rm", "built:1").out == "built 2\nfrom the context\nsub\n"
+    assert docker.run("run", "--rm", "--network", "none", "built:1").out == "built 2\nfrom the context\nsub\n"
     assert docker.run("image", "inspect", "-f", "{{.Config.Labels.k}}", "built:1").out == "v\n"
 
 

@@ -48,7 +48,6 @@ def test_a_command_of_compose_that_is_to_come_says_so(call: Call) -> None:
     [
         ("up", "--watch"),
         ("up", "-V"),
-        ("down", "--rmi", "all"),
     ],
 )
 def test_an_option_that_is_to_come_is_an_error(call: Call, arguments: tuple[str, ...]) -> None:
