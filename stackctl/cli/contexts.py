@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stackctl.cli.settings import Settings
 
 _PIECE: Final = 1 << 18
+_DOCKERIGNORE: Final = ".dockerignore"
 _KINDS: Final = {stat.S_IFIFO: Kind.FIFO, stat.S_IFCHR: Kind.CHAR, stat.S_IFBLK: Kind.BLOCK}
 
 
@@ -29,13 +30,17 @@ class Entry(NamedTuple):
 
 
 class Context(NamedTuple):
-    """A folder as the builder will see it, with its Dockerfile and what that is called in messages."""
+    """A folder as the builder will see it, with its Dockerfile and what that is called in messages.
+
+    ``extra`` are files that are sent along: paths and contents.
+    """
 
     folder: str
     dockerfile: str
     dockerfile_at: str
     shown: str
     entries: tuple[Entry, ...]
+    extra: tuple[tuple[str, bytes], ...] = ()
 
     def inputs(self) -> BuildInputs:
         """Return what the engine compares. Reads every file. Raises ImageError.
@@ -62,7 +67,19 @@ def read_context(settings: Settings, folder: str, dockerfile: str, *, inline: st
     text = inline or _read(path, "the Dockerfile", hint="name it with `dockerfile:`, or --file")
     ignore = _ignore(folder, path)
     entries = tuple(_walk(folder, "", ignore))
-    return Context(folder, text, os.path.normpath(dockerfile), shown or _as_typed(path, settings.cwd), entries)
+    return Context(
+        folder, text, os.path.relpath(path, folder) if path else "", shown or _as_typed(path, settings.cwd), entries
+    )
+
+
+def with_dockerfile(context: Context) -> tuple[Context, str]:
+    """Return the context with its Dockerfile among what is sent, wherever it is, and the path under which it is."""
+    if any(entry.path == context.dockerfile_at for entry in context.entries):
+        return context, context.dockerfile_at
+    name = f".dockerfile.{hashlib.sha256(context.dockerfile.encode(errors='surrogateescape')).hexdigest()[:20]}"
+    content = context.dockerfile.encode("utf-8", "surrogateescape")
+    left_out = f"{name}\n{_DOCKERIGNORE}\n".encode()
+    return context._replace(extra=((name, content), (_DOCKERIGNORE, left_out))), name
 
 
 def _as_typed(path: str, cwd: str) -> str:
@@ -79,7 +96,7 @@ def _read(path: str, what: str, *, hint: str = "") -> str:
 
 
 def _ignore(folder: str, dockerfile: str) -> Ignore:
-    for path in (f"{dockerfile}.dockerignore" if dockerfile else "", os.path.join(folder, ".dockerignore")):
+    for path in (f"{dockerfile}.dockerignore" if dockerfile else "", os.path.join(folder, _DOCKERIGNORE)):
         if path and os.path.isfile(path):
             return Ignore.parse(_read(path, "the file"), path)
     return Ignore()
@@ -174,6 +191,9 @@ def _tar(context: Context) -> Iterator[bytes]:
             kind = _KINDS[stat.S_IFMT(status.st_mode)]
             device = (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind is not Kind.FIFO else (0, 0)
             yield tar_writer.header(_entry(name, kind, status)._replace(device=device))
+    for path, content in context.extra:
+        entry = TarEntry(os.fsencode(path), Kind.FILE, 0o644, 0, 0, len(content), 0, b"", (0, 0), (), None)
+        yield tar_writer.header(entry) + content + tar_writer.padding(len(content))
     yield tar_writer.end()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from stackctl.cli.connect import known_engine, start_engine
+from stackctl.cli.image_build import build
 from stackctl.cli.options import unsupported
 from stackctl.cli.render.durations import ago
 from stackctl.cli.render.sizes import size_text
@@ -34,7 +35,10 @@ _platform = click.option(
 
 @click.group()
 def image() -> None:
-    """Pull, load, import, list, tag and remove images."""
+    """Pull, build, load, import, list, tag and remove images."""
+
+
+image.add_command(build)
 
 
 @image.command("ls")

@@ -264,6 +264,13 @@ class EngineClient:
         pairs = [("fromSrc", "-"), ("repo", reference), *said, *(("changes", change) for change in changes)]
         return upload(self._path, f"/images/create?{_encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
 
+    def image_build(
+        self, source: Readable, *, tags: Sequence[str], query: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Build the image of a context, a tar; yield Docker's messages. ``query`` is Docker's."""
+        pairs = [*(("t", tag) for tag in tags), *query.items()]
+        return upload(self._path, f"/build?{_encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
+
     def image_pull(self, reference: str, platform: str = "", credentials: str = "") -> Iterator[dict[str, Any]]:
         """Pull an image; yield Docker's messages. ``credentials`` is what goes into X-Registry-Auth."""
         # Docker's API means all tags by none.

@@ -76,3 +76,17 @@ def test_a_build_that_fails_leaves_what_runs_alone_and_shows_its_line(resident: 
     finally:
         resident.run("down", cwd=stack, env=variables)
         resident.run("image", "rm", "built-web")
+
+
+def test_a_folder_is_built_without_a_stack(resident: Engine, stack: Path) -> None:
+    try:
+        told = resident.run("image", "build", "-t", "greeter:1", "--build-arg", "GREETING=Moin", "app", cwd=stack)
+        assert "Successfully tagged greeter:1" in told.out
+        text = "FROM greeter:1\nCOPY . /copied\nRUN cat greeting && ls -A /copied && exit 3\n"
+        (stack / "elsewhere").write_text(text, encoding="utf-8")
+        failed = resident.run("image", "build", "-f", "elsewhere", "app", cwd=stack, status=1)
+        assert "Moin from a built image\n" in failed.out
+        assert "Dockerfile\nserver.py\n" in failed.out
+        assert "elsewhere:3: the command ended with exit code 3" in failed.err
+    finally:
+        resident.run("image", "rm", "greeter:1", status=None)
