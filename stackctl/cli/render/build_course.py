@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from stackctl.cli.render.course import Update
 from stackctl.cli.render.style import without_controls
 
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST: Final = 200
+_BESIDE_OUTPUT: Final = 24
 
 
 class Builds:
@@ -49,17 +52,24 @@ class Builds:
         self._rests[image, number] = rest[-_LONGEST:]
         for line in lines:
             if say is not None:
-                say(f" {image} | {without_controls(line.expandtabs())}")
+                say(f" {image} | {_plain(line)}")
         if say is None and lines:
-            last = next((line for line in reversed(lines) if line.strip()), "")
-            show(Update(f"Image {image}", "working", "Building", _cut(f"{self._steps.get(image, '')}: {last}")))
+            last = next((text for line in reversed(lines) if (text := _plain(line)).strip()), "")
+            step = _cut(self._steps.get(image, ""), _BESIDE_OUTPUT)
+            show(Update(f"Image {image}", "working", "Building", f"{step}: {_cut(last)}"))
 
     def _flush(self, image: str, number: int, say: Callable[[str], object] | None) -> None:
         rest = self._rests.pop((image, number), "")
         if rest and say is not None:
-            say(f" {image} | {without_controls(rest.expandtabs())}")
+            say(f" {image} | {_plain(rest)}")
 
 
-def _cut(text: str) -> str:
-    line = without_controls(text.replace("\n", " "))
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+def _plain(line: str) -> str:
+    """Return what a terminal would show of a line: the last of what was written over, without colours."""
+    text = _COLOURS.sub("", line.rstrip("\r").rpartition("\r")[2])
+    return without_controls(text.expandtabs())
+
+
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    line = without_controls(text.expandtabs().replace("\n", " "))
+    return line if len(line) <= longest else line[: longest - 1] + "…"
