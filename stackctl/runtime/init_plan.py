@@ -211,7 +211,7 @@ def _thermal_throttles() -> tuple[bytes, ...]:
 def overlay_of(root: OverlayRoot | HostRoot, folder: str) -> OverlayMount:
     """Return the overlay of a container whose own folder is ``folder``."""
     upper, work = encode(f"{folder}/upper"), encode(f"{folder}/work")
-    layers = (root.skeleton,) if isinstance(root, HostRoot) else root.layers
+    layers = (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
     parent = os.path.commonpath([os.path.dirname(layer) for layer in layers])
     names = tuple(encode(os.path.relpath(layer, parent)) for layer in layers)
     return OverlayMount(encode(parent), names, upper, work)
