@@ -76,7 +76,11 @@ class Daemon:
         """Serve until somebody stops the engine, or SIGTERM."""
         events = EventBus(self._supervisor)
         store = ImageStore(
-            self._paths.root, users_of=self._users_of, changed=self._images_changed, tell=events.tell_image
+            self._paths.root,
+            users_of=self._users_of,
+            changed=self._images_changed,
+            tell=events.tell_image,
+            variables=dict(os.environ),
         )
         engine = LocalEngine(self._paths, self._supervisor, store)
         self._engine = engine

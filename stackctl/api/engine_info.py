@@ -35,6 +35,7 @@ class Facts(Protocol):
     def image_count(self) -> int: ...
     def listener_count(self) -> int: ...
     def registries(self) -> dict[str, Any]: ...
+    def proxies(self) -> dict[str, str]: ...
 
 
 class EngineInfoRoutes:
@@ -116,7 +117,7 @@ def info_json(facts: Facts) -> dict[str, Any]:
         "RegistryConfig": facts.registries(),
         "GenericResources": None,
         "DockerRootDir": status["root"],
-        **{name: os.environ.get(variable, "") for name, variable in _PROXIES.items()},
+        **facts.proxies(),
         "Labels": [],
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
@@ -132,9 +133,6 @@ def info_json(facts: Facts) -> dict[str, Any]:
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
         "Warnings": list(status["notices"]) or None,
     }
-
-
-_PROXIES: Final = {"HttpProxy": "HTTP_PROXY", "HttpsProxy": "HTTPS_PROXY", "NoProxy": "NO_PROXY"}
 
 
 def _machine() -> dict[str, Any]:

@@ -43,12 +43,17 @@ class LocalFacts:
         networks = [text for text in settings.insecure if _is_network(text)]
         insecure = [name for name in settings.insecure if not _is_network(name)]
         entries = {name: _entry(name, is_secure=False) for name in insecure}
-        entries[DEFAULT_REGISTRY] = _entry(DEFAULT_REGISTRY, is_secure=True)
+        hub = _entry(DEFAULT_REGISTRY, is_secure=True)
+        entries[DEFAULT_REGISTRY] = {**hub, "Mirrors": list(settings.mirrors_of(DEFAULT_REGISTRY))}
         return {
             "IndexConfigs": entries,
             "InsecureRegistryCIDRs": [*_THIS_MACHINE, *networks],
-            "Mirrors": None,
+            "Mirrors": list(settings.mirrors_of(DEFAULT_REGISTRY)) or None,
         }
+
+    def proxies(self) -> dict[str, str]:
+        """Return the proxies that pulls go through, without what is secret."""
+        return self._images.registry_settings().proxies.shown()
 
 
 def _entry(name: str, *, is_secure: bool) -> dict[str, Any]:

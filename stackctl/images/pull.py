@@ -20,7 +20,8 @@ from stackctl.images.disk import StoreFiles
 from stackctl.images.incoming import IncomingImage, IncomingLayer
 from stackctl.images.limits import MAX_INDEX_DEPTH, MAX_JSON_BYTES, MAX_LAYERS, MAX_MANIFESTS, MAX_TAR_BYTES
 from stackctl.images.platform import Platform, distance
-from stackctl.images.registry.client import Descriptor, Manifest, Repository
+from stackctl.images.registry.client import Descriptor, Manifest
+from stackctl.images.registry.mirrored import Source
 from stackctl.model.registry import PullProgress, TellProgress
 
 PARALLEL: Final = 3
@@ -42,7 +43,7 @@ class RemoteImage:
     layers: tuple[Descriptor, ...]
 
 
-def look_up(repository: Repository, tag_or_digest: str, wanted: Platform, *, is_exact: bool) -> RemoteImage:
+def look_up(repository: Source, tag_or_digest: str, wanted: Platform, *, is_exact: bool) -> RemoteImage:
     """Find an image without fetching its layers: of an index the one whose platform fits best.
 
     An image that is alone is taken for what it is, unless ``is_exact``. Raises ImageError, NotFound.
@@ -73,7 +74,7 @@ def look_up(repository: Repository, tag_or_digest: str, wanted: Platform, *, is_
 class _Walk:
     """From an index down to the manifest of one platform."""
 
-    def __init__(self, repository: Repository, wanted: Platform) -> None:
+    def __init__(self, repository: Source, wanted: Platform) -> None:
         self._repository = repository
         self._wanted = wanted
         self._name = repository.reference.familiar
@@ -112,7 +113,7 @@ class _Walk:
 
 @contextmanager
 def fetched(
-    repository: Repository,
+    repository: Source,
     image: RemoteImage,
     files: StoreFiles,
     folder: str,
@@ -143,7 +144,7 @@ def fetched(
             reporter.say(descriptor, "Pull complete")
 
 
-def _download_all(repository: Repository, wanted: Sequence[Descriptor], folder: str, reporter: _Reporter) -> None:
+def _download_all(repository: Source, wanted: Sequence[Descriptor], folder: str, reporter: _Reporter) -> None:
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="pull") as pool:
         futures = [pool.submit(_download, repository, item, folder, reporter) for item in wanted]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -156,7 +157,7 @@ def _download_all(repository: Repository, wanted: Sequence[Descriptor], folder: 
             future.result()
 
 
-def _download(repository: Repository, wanted: Descriptor, folder: str, reporter: _Reporter) -> None:
+def _download(repository: Source, wanted: Descriptor, folder: str, reporter: _Reporter) -> None:
     with open(_path(folder, wanted.digest), "xb") as file:
         repository.download(wanted, file, lambda done: reporter.count(wanted, done))
     reporter.say(wanted, "Download complete")

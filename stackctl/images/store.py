@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from stackctl.errors import Conflict, ImageError, NotFound
@@ -33,7 +34,7 @@ from stackctl.images.incoming import (
 )
 from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
 from stackctl.images.platform import fits, host_platform, parse_platform
-from stackctl.images.removal import ImageUser, UsersOf, names_to_go
+from stackctl.images.removal import UsersOf, names_to_go
 from stackctl.images.reporting import reported
 from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.root import OverlayRoot, Root
@@ -41,7 +42,7 @@ from stackctl.model.root import OverlayRoot, Root
 if TYPE_CHECKING:
     from stackctl.images.pull import RemoteImage
     from stackctl.images.registry.access import Access
-    from stackctl.images.registry.client import Repository
+    from stackctl.images.registry.mirrored import Source
     from stackctl.images.registry.settings import RegistrySettings
 
 _SHORT_ID: Final = 12
@@ -51,9 +52,9 @@ TellImage = Callable[[str, str, str], object]
 class ImageStore:
     """Images in ``ROOT/images``. Any thread may call any method, and other processes may share the folder.
 
-    ``root`` is the engine's state root; ``changed`` is called whenever a name may lead elsewhere than before. Every
-    method raises ImageError for what the disk refuses. ``tell`` hears of what was done, in Docker's words: the action,
-    the image's id, and the name by which it was meant.
+    ``root`` is the engine's state root; ``changed`` is called whenever a name may lead elsewhere than before; ``tell``
+    hears of what was done, in Docker's words: the action, the image's id, and the name by which it was meant.
+    ``variables`` are the engine's environment: it names proxies. Every method raises ImageError.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class ImageStore:
         users_of: UsersOf | None = None,
         changed: Callable[[], object] = lambda: None,
         tell: TellImage = lambda *_: None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._root = os.path.realpath(root)
         self._files = StoreFiles(f"{self._root}/images")
-        self._users_of: UsersOf = users_of or _nobody
+        self._users_of: UsersOf = users_of or (lambda _: ())
         self._tell = tell
+        self._variables = variables
         self._described: dict[str, ResolvedImage] = {}
         with reported():
             self._files.make()
@@ -218,9 +221,9 @@ class ImageStore:
         """Return how registries are reached, as the files say now. Raises ImageError for what makes no sense."""
         from stackctl.images.registry.settings import read_settings  # 15 ms, ssl: only for pulls
 
-        return read_settings(self._root)
+        return read_settings(self._root, self._variables)
 
-    def _repository(self, name: ImageRef, access: Access) -> Repository:
+    def _repository(self, name: ImageRef, access: Access) -> Source:
         return access.repository(name, self.registry_settings())
 
     def _known(self, name: ImageRef, digest: str, platform: str) -> ResolvedImage | None:
@@ -387,12 +390,8 @@ class ImageStore:
         return NewImage(image.id, size_bytes, rows, tuple(str(name) for name in image.names))
 
 
-def _look_up(repository: Repository, tag_or_digest: str, platform: str) -> RemoteImage:
+def _look_up(repository: Source, tag_or_digest: str, platform: str) -> RemoteImage:
     from stackctl.images.pull import look_up  # as above
 
     wanted = parse_platform(platform) if platform else host_platform()
     return look_up(repository, tag_or_digest, wanted, is_exact=bool(platform))
-
-
-def _nobody(_image_id: str) -> Sequence[ImageUser]:
-    return ()

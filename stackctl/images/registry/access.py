@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stackctl.images.registry.client import Repository
+from stackctl.images.registry.mirrored import Mirrored, Source
 from stackctl.images.registry.patience import CancelCheck, Patience
 from stackctl.images.registry.settings import RegistrySettings
 from stackctl.model.image import ImageRef
@@ -28,13 +29,31 @@ class Access:
     cancelled: CancelCheck = field(default=lambda: False)
     patience: Patience = field(default_factory=Patience)
 
-    def repository(self, reference: ImageRef, settings: RegistrySettings) -> Repository:
-        """Return the repository of a reference."""
+    def repository(self, reference: ImageRef, settings: RegistrySettings) -> Source:
+        """Return the repository of a reference, behind the mirrors of its registry."""
+        origin = self._repository(reference, settings, self.credentials, self.patience)
+        # Credentials are for the registry alone; and a mirror that does not answer is not waited for.
+        once = replace(self.patience, attempts=1)
+        mirrors = [
+            self._repository(reference, settings, ANONYMOUS, once, mirror)
+            for mirror in settings.mirrors_of(reference.registry)
+        ]
+        return Mirrored(mirrors, origin, self.cancelled) if mirrors else origin
+
+    def _repository(
+        self,
+        reference: ImageRef,
+        settings: RegistrySettings,
+        credentials: Credentials,
+        patience: Patience,
+        mirror: str = "",
+    ) -> Repository:
         return Repository(
             reference,
-            self.credentials,
+            credentials,
             settings,
-            patience=self.patience,
+            patience=patience,
             cancelled=self.cancelled,
             waiting=lambda seconds: self.tell(PullProgress(_again_in(max(round(seconds), 1)))),
+            mirror=mirror,
         )

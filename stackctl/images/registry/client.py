@@ -66,13 +66,23 @@ class Repository:
         patience: Patience,
         cancelled: CancelCheck,
         waiting: Callable[[float], None],
+        mirror: str = "",
     ) -> None:
+        """``mirror`` is who is asked in the registry's stead, ``[http[s]://]host[:port]``."""
         self.reference = reference
         self._name = reference.familiar
-        self._registry = reference.registry
-        self._address = address_of(reference.registry)
-        self._is_insecure = settings.is_insecure(self._registry)
-        self._transport = Transport(self._address, lambda: settings.tls(self._registry), is_insecure=self._is_insecure)
+        scheme, _, host = mirror.rpartition("://")
+        self._registry = host.rstrip("/") or reference.registry
+        # A mirror of several registries must be told of which.
+        self._query = f"?ns={reference.registry}" if mirror else ""
+        self._address = address_of(self._registry)
+        self._is_insecure = scheme == "http" or settings.is_insecure(self._registry)
+        self._transport = Transport(
+            self._address,
+            lambda: settings.tls(self._registry),
+            is_insecure=self._is_insecure,
+            proxies=settings.proxies,
+        )
         scope = f"repository:{reference.repository}:pull" if reference.repository else ""
         self._auth = Authorizer(self._transport, credentials, scope, clock=time.monotonic)
         self._patience = patience
@@ -145,10 +155,10 @@ class Repository:
         return Manifest(body, kind, found)
 
     def _manifest_path(self, tag_or_digest: str) -> str:
-        return f"/v2/{self.reference.repository}/manifests/{tag_or_digest}"
+        return f"/v2/{self.reference.repository}/manifests/{tag_or_digest}{self._query}"
 
     def _blob_path(self, digest: str) -> str:
-        return f"/v2/{self.reference.repository}/blobs/{digest}"
+        return f"/v2/{self.reference.repository}/blobs/{digest}{self._query}"
 
     def _patiently(self, act: Callable[[], T]) -> T:
         return patiently(act, self._patience, self._cancelled, waiting=self._waiting, registry=self._registry)

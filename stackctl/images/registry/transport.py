@@ -15,11 +15,13 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from stackctl.errors import ImageError
+from stackctl.images.registry.proxies import Proxies, Proxy
 
 _TIMEOUT_S: Final = 30.0
 _REDIRECTS: Final = 5
 _MOVED: Final = (301, 302, 303, 307, 308)
 _AGENT: Final = "stackctl"
+_NO_PROXIES: Final = Proxies()
 
 
 class Unreachable(Exception):
@@ -73,8 +75,16 @@ class Transport:
     An insecure registry is not asked for a certificate.
     """
 
-    def __init__(self, address: str, tls: Callable[[], ssl.SSLContext], *, is_insecure: bool) -> None:
+    def __init__(
+        self,
+        address: str,
+        tls: Callable[[], ssl.SSLContext],
+        *,
+        is_insecure: bool,
+        proxies: Proxies = _NO_PROXIES,
+    ) -> None:
         self._address = address
+        self._proxies = proxies
         self._tls = cache(_trusting_anybody if is_insecure else tls)
 
     def get(self, url: str, headers: Mapping[str, str], *, method: str = "GET") -> Reply:
@@ -99,26 +109,36 @@ class Transport:
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection = self._connection(parts)
+        proxy = self._proxies.proxy_for(url)
+        connection = self._connection(parts, proxy)
+        sent = {"User-Agent": _AGENT, **headers}
+        if proxy is not None and parts.scheme == "http":
+            target = f"http://{parts.netloc}{target}"
+            sent |= proxy.headers
         try:
-            connection.request(method, target, body, {"User-Agent": _AGENT, **headers})
+            connection.request(method, target, body, sent)
             return Reply(url, connection, connection.getresponse())
         except ssl.SSLError as error:
             connection.close()
             raise NotTrusted(_tls_reason(error)) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Unreachable(f"{parts.netloc} cannot be reached: {_reason(error)}") from error
+            way = f" by the proxy {proxy}" if proxy is not None else ""
+            raise Unreachable(f"{parts.netloc} cannot be reached{way}: {_reason(error)}") from error
         except ValueError as error:  # control characters in the target
             connection.close()
             raise ImageError(f"{parts.netloc} sends us to an address that cannot be", code="registry-error") from error
 
-    def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
+    def _connection(self, parts: SplitResult, proxy: Proxy | None) -> http.client.HTTPConnection:
         host = parts.hostname or ""
         with contextlib.suppress(ValueError):
+            first, port = (proxy.host, proxy.port) if proxy is not None else (host, parts.port)
             if parts.scheme == "http":
-                return http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT_S)
-            return http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT_S, context=self._context(parts))
+                return http.client.HTTPConnection(first, port, timeout=_TIMEOUT_S)
+            connection = http.client.HTTPSConnection(first, port, timeout=_TIMEOUT_S, context=self._context(parts))
+            if proxy is not None:
+                connection.set_tunnel(host, parts.port, proxy.headers)
+            return connection
         raise ImageError(f"{parts.netloc!r} is no host", code="registry-error")
 
     def _context(self, parts: SplitResult) -> ssl.SSLContext:
