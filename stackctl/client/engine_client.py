@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stackctl.client.http import PATIENCE_S, Hijacked, Readable, Response, hijack, quote, request, upload
+from stackctl.client.path_stat import PATH_STAT, PathStat, path_stat
 from stackctl.errors import EngineError
 from stackctl.wire.protocol import HEADER, PROTOCOL
 
@@ -141,6 +142,30 @@ class EngineClient:
     def kill_container(self, name: str, signal: str = "SIGKILL") -> None:
         """Send a signal to a container's first process."""
         self._post(f"/containers/{quote(name)}/kill", query={"signal": signal}).finish()
+
+    def pause_container(self, name: str) -> None:
+        """Let a container's processes stand still."""
+        self._post(f"/containers/{quote(name)}/pause").finish()
+
+    def unpause_container(self, name: str) -> None:
+        """Let them go on."""
+        self._post(f"/containers/{quote(name)}/unpause").finish()
+
+    def container_stats(self, name: str) -> dict[str, Any]:
+        """Return what a container has used until now, in Docker's shape."""
+        answer: dict[str, Any] = self._get(f"/containers/{quote(name)}/stats", {"stream": 0, "one-shot": 1}).json()
+        return answer
+
+    def container_archive(self, name: str, path: str) -> tuple[PathStat, Response]:
+        """Return what is at a path, and a tar stream of it; who does not read that closes it."""
+        answer = self._get(f"/containers/{quote(name)}/archive", {"path": path})
+        return path_stat(answer.headers.get(PATH_STAT, "")), answer
+
+    def put_archive(self, name: str, folder: str, source: Readable, *, as_user: bool = False) -> None:
+        """Unpack a tar stream in a folder; ``as_user`` gives all of it to the container's user, if it has one."""
+        query = _encoded({"path": folder, "noOverwriteDirNonDir": 1, "copyUIDGID": int(as_user)}.items())
+        target = f"/containers/{quote(name)}/archive?{query}"
+        upload(self._path, target, source, method="PUT", patience_s=self._patience_s).finish()
 
     def remove_container(self, name: str, force: bool = False, volumes: bool = False) -> None:
         """Remove a container; with ``volumes`` its anonymous volumes too."""

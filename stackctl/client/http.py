@@ -274,8 +274,10 @@ def request(
         raise
 
 
-def upload(path: str, target: str, source: Readable, *, patience_s: float = PATIENCE_S) -> Response:
-    """POST all that ``source`` yields as a tar archive, never holding more than a piece of it.
+def upload(
+    path: str, target: str, source: Readable, *, method: str = "POST", patience_s: float = PATIENCE_S
+) -> Response:
+    """Send all that ``source`` yields as a tar archive, never holding more than a piece of it.
 
     Returns when the answer begins, which may be before the upload ends. Raises what reading ``source`` raises.
     """
@@ -284,7 +286,7 @@ def upload(path: str, target: str, source: Readable, *, patience_s: float = PATI
     connection = Connection(path, patience_s=patience_s)
     try:
         headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
-        connection.send_request(_head("POST", target, headers))
+        connection.send_request(_head(method, target, headers))
         sending = Upload(connection.socket, source)
         try:
             return _checked(_read_response(connection))

@@ -160,6 +160,9 @@ class V1Driver:
         group = group_path(engine_id, container_id)
         for controller in self._mounts:
             remove_folder(self._folder(controller, group))
+        # The engine's own group in this hierarchy is there for paused containers alone.
+        with contextlib.suppress(OSError):
+            os.rmdir(self._folder("freezer", group_path(engine_id)))
 
     def sweep(self, engine_id: str, *, keep: set[str]) -> None:
         """Kill and remove every group of the engine but those to keep."""
