@@ -93,7 +93,7 @@ class ContainerFiles:
         """Return what the container has changed of its image, a folder before what is in it."""
         folder = self._paths.container(container.id)
         root = self._root_of(container)
-        layers = (root.skeleton,) if isinstance(root, HostRoot) else root.layers
+        layers = (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
         found = [change for change in _changes(f"{folder}/upper", layers, "") if change not in _OF_ENGINE]
         if not any(change.path.startswith("/etc/") for change in found):
             found = [change for change in found if change != PathChange("/etc", MODIFIED)]
