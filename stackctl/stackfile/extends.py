@@ -19,6 +19,7 @@ from stackctl.stackfile.node import (
     without,
 )
 from stackctl.stackfile.problems import did_you_mean
+from stackctl.stackfile.transform import is_elsewhere
 
 if TYPE_CHECKING:
     from stackctl.stackfile.layers import Workshop
@@ -123,7 +124,8 @@ class Extends:
         return self._service(file, wanted, chain)
 
     def _open(self, path: str, mark: Mark, base_dir: str) -> _File | None:
-        if "://" in path:
+        if is_elsewhere(path):
+            self._workshop.is_complete = False
             self._workshop.problems.error(
                 "unsupported-key",
                 "Not supported",

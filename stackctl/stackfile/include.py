@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stackctl.stackfile.dotenv import read_dotenv
 from stackctl.stackfile.interpolate import Environment
 from stackctl.stackfile.node import Mapping, Mark, Node, Sequence, text_of, without
-from stackctl.stackfile.transform import local_path
+from stackctl.stackfile.transform import is_elsewhere, local_path
 from stackctl.stackfile.yaml_text import lines_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
     if not paths:
         return None
     for path, at in paths:
-        if "://" in path or path.endswith(".git"):
+        if is_elsewhere(path):
+            workshop.is_complete = False
             workshop.problems.error(
                 "unsupported-key",
                 "Not supported",

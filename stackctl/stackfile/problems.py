@@ -79,13 +79,15 @@ def alternatives(names: Iterable[str]) -> str:
 def suggestion(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice ``word`` is most likely a slip of, or None."""
     best: tuple[int, str] | None = None
+    choices = list(choices)
     for choice in choices:
         distance = _distance(word.lower(), choice.lower())
         if best is None or distance < best[0]:
             best = (distance, choice)
-    if best is None or best[0] > max(1, len(word) // 3):
-        return None
-    return best[1]
+    if best is not None and best[0] <= max(1, len(word) // 3):
+        return best[1]
+    holding = [choice for choice in choices if len(word) > 4 and word.lower() in choice.lower()]
+    return holding[0] if len(holding) == 1 else None
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -16,6 +17,22 @@ from stackctl.stackfile.schema_quick import Accepts, compile_schema, is_type, re
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
+_OTHER_WORDS = {
+    "cmd": "command",
+    "cpu": "cpus",
+    "destination": "target",
+    "dst": "target",
+    "env": "environment",
+    "mem": "mem_limit",
+    "memory": "mem_limit",
+    "name": "container_name",
+    "net": "network_mode",
+    "readonly": "read_only",
+    "ro": "read_only",
+    "src": "source",
+    "workdir": "working_dir",
+}
+"""What keys are called elsewhere."""
 _NAMES = {
     "string": "a string",
     "array": "a list",
@@ -184,7 +201,7 @@ class _Explanation:
             "Wrong type of value",
             mark,
             detail=f"{_owner(path)} must be {wanted}, not {kind_of_value(value)}.",
-            hint=f"did you mean `{value}s`?" if "duration" in must_be else _type_hint(value, names),
+            hint=_hint_at(path, value, wanted) or _type_hint(value, names),
         )
 
     def _bad_name(self, error: _Error, path: Path) -> None:
@@ -209,6 +226,8 @@ class _Explanation:
                 must_be = f"at most {error.schema['maximum']}"
             case _:
                 must_be = error.schema.get("x-must-be", f"of the form {error.schema.get('pattern', '')}")
+                if isinstance(error.instance, str):
+                    hint = did_you_mean(error.instance, re.findall("`([a-z_]+)`", must_be))
         self._problems.error(
             "bad-value",
             "Value not allowed",
@@ -245,7 +264,8 @@ def _meaning(schema: dict[str, Any], key: str) -> str:
 
 
 def _unknown_key_hint(key: str, value: object, path: Path, known: dict[str, Any]) -> str:
-    guess = did_you_mean(key, known)
+    other = _OTHER_WORDS.get(key.lower(), "")
+    guess = f"did you mean `{other}`?" if other in known else did_you_mean(key, known)
     if guess:
         return guess
     if not path and isinstance(value, dict) and ("image" in value or "build" in value):
@@ -255,14 +275,42 @@ def _unknown_key_hint(key: str, value: object, path: Path, known: dict[str, Any]
         return f"`{key}` belongs to the service itself: move it out to `{dotted((*path[:2], key))}`"
     if len(path) == 2 and path[0] == "services" and key in load_schema()["properties"]:
         return f"`{key}` belongs to the top level of the file"
+    holders = [name for name, schema in known.items() if key in _keys_of(schema)]
+    if len(holders) == 1:
+        return f"`{key}` belongs into `{dotted((*path, holders[0]))}`"
     if len(known) <= 8:
         return f"it can have {listing(known)}, and keys that start with `x-`"
     return "a key of your own must start with `x-`"
 
 
+def _keys_of(schema: dict[str, Any]) -> set[str]:
+    """Return the keys a mapping of this schema can have."""
+    if "$ref" in schema:
+        return _keys_of(referred(load_schema(), schema["$ref"]))
+    found = set(schema.get("properties", ()))
+    for branch in schema.get("anyOf", ()):
+        found |= _keys_of(branch)
+    return found
+
+
+def _hint_at(path: Path, value: object, wanted: str) -> str:
+    """What is likely meant, where the place tells more than the types."""
+    if "duration" in wanted and not isinstance(value, str | list | dict) and value is not None:
+        return f"did you mean `{value}s`?"
+    if path[-1:] == ("restart",) and isinstance(value, bool):
+        return "write `always` or `unless-stopped`" if value else 'put it in quotes: "no"'
+    if path[-1:] == ("logging",) and isinstance(value, str):
+        return f"write `driver: {value}` below it"
+    if len(path) == 2 and path[0] == "services" and isinstance(value, str):
+        return f"write `image: {value}` below it"
+    if isinstance(value, str) and value.startswith("-") and "a list" in wanted:
+        return f"write a space after the dash: `- {value[1:].strip()}`"
+    return ""
+
+
 def _type_hint(value: object, names: list[str]) -> str:
     if value is None:
-        return "give it a value, or remove the key"
+        return "give it a value: indent what belongs to it, or remove the key"
     if "string" in names and not isinstance(value, str | list | dict):
         shown = json.dumps(value)
         return f'put it in quotes: "{shown}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -11,10 +12,16 @@ from stackctl.stackfile.node import Mark
 ReadFile = Callable[[str], bytes]
 
 
+MAX_FILE_BYTES = 64 * 1024**2
+
+
 def read_from_disk(path: str) -> bytes:
-    """Return the content of a file. Raises OSError."""
+    """Return the content of a file. Raises OSError, EFBIG for one that is too large or never ends."""
     with open(path, "rb") as file:
-        return file.read()
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return content
 
 
 class Sources:

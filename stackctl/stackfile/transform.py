@@ -298,6 +298,11 @@ def build_context(node: Node, context: Context, path: Path) -> Node:
     return file_path(node, context, path)
 
 
+def is_elsewhere(text: str) -> bool:
+    """Say whether the name of a stack file is one of another machine: Git or an OCI registry."""
+    return "://" in text or text.startswith(("git@", "github.com/")) or text.partition("#")[0].endswith(".git")
+
+
 def is_remote(text: str) -> bool:
     """Say whether a build context is no local directory."""
     return "://" in text or text.startswith(("git@", "github.com/", "service:", "target:"))

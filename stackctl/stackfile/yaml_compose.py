@@ -14,6 +14,7 @@ from stackctl.stackfile.scalar import resolve_plain
 
 MAX_DEPTH = 60
 MAX_ALIASED_NODES = 100_000
+MAX_NODES = 1_000_000
 SYNTAX = "Invalid YAML"
 _YAML = "tag:yaml.org,2002:"
 _OWN_TAGS = ("!reset", "!override")
@@ -61,6 +62,7 @@ class Composer:
         self._anchors: dict[str, _Anchored] = {}
         self._open_anchors: list[str] = []
         self._aliased = 0
+        self._nodes = 0
         self._steps = {
             "ScalarEvent": self._scalar,
             "MappingStartEvent": self._start_mapping,
@@ -282,12 +284,25 @@ class Composer:
         assert isinstance(node, Scalar)
         self._key(self._stack[-1], str(node.value), mark, is_plain=False, tag=None)
 
+    def _report_too_many(self, mark: Mark) -> None:
+        self._problems.error(
+            "yaml-syntax",
+            SYNTAX,
+            mark,
+            detail=f"The file holds more than {MAX_NODES} values.",
+            hint="split it into several stacks",
+        )
+        raise Unreadable
+
     def _attach(self, node: Node, anchor: str | None, *, size: int = 1, height: int = 1) -> None:
         if anchor:
             self._anchors[anchor] = _Anchored(node, size, height)
         if not self._stack:
             self.documents.append(node)
             return
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._report_too_many(node.mark)
         frame = self._stack[-1]
         frame.size += size
         frame.height = max(frame.height, height)

@@ -60,6 +60,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "put the whole value in quotes, or start a new document with `---`",
     ),
     (
+        r"expected alphabetic or numeric character, but found",
+        "A value that starts with `*` or `&` names an alias or an anchor, and the name is missing.",
+        "put the value in quotes",
+    ),
+    (
         r"found undefined tag handle",
         "The tag's prefix is not declared.",
         "only `!reset` and `!override` are used",
@@ -81,6 +86,9 @@ def explain(wrong: Exception, *, file: str, lines: list[str]) -> tuple[list[Mark
         text = lines[bare].strip()
         column = len(lines[bare]) - len(lines[bare].lstrip()) + 1
         mark = Mark(file, bare + 1, column, column + len(text))
+        if ":" in text:
+            key, _, value = text.partition(":")
+            return [mark], "No space stands after the `:` of this line.", f"write `{key}: {value}`"
         return [mark], "This line has no `:` after its key.", "write `key: value`"
     for pattern, detail, hint in _RULES:
         match = re.search(pattern.replace("}}", "}"), problem)
@@ -96,7 +104,7 @@ def _line_without_colon(problem: str, place: object, lines: list[str]) -> int | 
         return None
     before, after = lines[number - 1], lines[number]
     is_level = len(before) - len(before.lstrip(" ")) == len(after) - len(after.lstrip(" "))
-    is_bare = re.fullmatch(r" *[A-Za-z_][\w.-]*( +\S+)?", before) is not None
+    is_bare = re.fullmatch(r" *[A-Za-z_][\w.-]*( +\S+|:\S+)?", before) is not None
     return number - 1 if is_level and is_bare else None
 
 
