@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from stackctl.diagnostics import render
 from stackctl.images.dockerfile import DockerfileError, ExpansionError, Ignore, expand, parse, split_words
 from stackctl.images.dockerfile.mounts import BadMount, read_mount
+from stackctl.images.dockerfile.path_pattern import path_regex
 
 QUICKLY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 _PIECES = [
@@ -76,6 +78,24 @@ def test_every_word_expands_or_says_why(word: str, variables: dict[str, str], es
 @given(st.text("ab*?[]^-!/\\.#\n ", max_size=30), st.text("ab/.", min_size=1, max_size=20))
 def test_every_ignore_file_is_read(text: str, path: str) -> None:
     Ignore.parse(text).excludes(path)
+
+
+@QUICKLY
+@given(
+    st.lists(st.sampled_from(["a", "b", "/", "*", "?", "**/", "/**", "/**/", "a*", "*b"]), max_size=8).map("".join),
+    st.text("ab/", min_size=1, max_size=10),
+    st.booleans(),
+)
+def test_patterns_match_what_their_plain_translation_matches(pattern: str, path: str, covers_below: bool) -> None:
+    pattern = re.sub(r"\*{3,}", "**", pattern)
+    plain = {"**": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    if re.fullmatch(r"\*\*[^*?/][^*?]*", pattern):
+        text = ".*" + pattern[2:]
+    else:
+        start, _, end = re.fullmatch(r"(.*?)((\*\*/?)?)", pattern).groups()  # type: ignore[union-attr]  # it matches all
+        text = re.sub(r"(\*\*)/?|\*|\?", lambda found: plain[found[1] or found[0]], start) + (".*" if end else "")
+    expected = re.fullmatch(text + ("(?:/.*)?" if covers_below else ""), path) is not None
+    assert (path_regex(pattern, covers_below=covers_below).fullmatch(path) is not None) == expected
 
 
 @QUICKLY

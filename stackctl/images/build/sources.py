@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from stackctl.errors import ImageError
 from stackctl.images.build.view import Found, View
+from stackctl.images.dockerfile.path_pattern import path_regex
 
 _WILD: Final = re.compile(r"(?<!\\)[*?\[]")
 _PIECE: Final = 1 << 20
@@ -88,29 +89,9 @@ def _unescaped(part: str) -> str:
 @lru_cache(maxsize=256)
 def _pattern(part: str) -> re.Pattern[str]:
     """Return the pattern of Go's filepath.Match for one name."""
-    text = []
-    at = 0
-    while at < len(part):
-        char = part[at]
-        if char == "\\" and at + 1 < len(part):
-            at += 1
-            text.append(re.escape(part[at]))
-        elif char == "*":
-            text.append("[^/]*")
-        elif char == "?":
-            text.append("[^/]")
-        elif char == "[" and (end := part.find("]", at + 1)) > 0:
-            inside = part[at + 1 : end]
-            negation = "^" if inside.startswith("^") else ""
-            body = inside.removeprefix("^").replace("\\", r"\\").replace("[", r"\[")
-            text.append(f"[{negation}{body}]")
-            at = end
-        else:
-            text.append(re.escape(char))
-        at += 1
     try:
-        return re.compile("".join(text), re.DOTALL)
-    except re.error as error:
+        return path_regex(re.sub(r"(\\.)|\*+", lambda found: found[1] or "*", part))
+    except ValueError as error:
         raise ImageError(f"{part!r} is no pattern: {error}", code="copy-pattern") from error
 
 

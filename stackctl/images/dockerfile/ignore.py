@@ -10,11 +10,9 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
-from typing import Final
 
 from stackctl.diagnostics import Diagnostic, SourceRange
-
-_CLASS: Final = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]", re.DOTALL)
+from stackctl.images.dockerfile.path_pattern import path_regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Ignore:
             if not pattern or pattern == ".":
                 continue
             try:
-                lines.append(_Line(_compiled(pattern), is_exception))
+                lines.append(_Line(path_regex(pattern, covers_below=True), is_exception))
             except ValueError as error:
                 warnings.append(_warning(SourceRange(path, number, 1, len(raw.rstrip()) + 1), str(error)))
         return cls(tuple(lines), tuple(warnings))
@@ -56,10 +54,9 @@ class Ignore:
         """
         del is_dir  # unlike git's, these patterns do not tell folders from files
         is_excluded = False
-        parts = path.strip("/").split("/")
-        parents = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        path = path.strip("/")
         for line in self.lines:
-            if line.is_exception == is_excluded and any(line.pattern.fullmatch(parent) for parent in parents):
+            if line.is_exception == is_excluded and line.pattern.fullmatch(path):
                 is_excluded = not line.is_exception
         return is_excluded
 
@@ -73,55 +70,6 @@ def _cleaned(pattern: str) -> str:
     if not pattern:
         return ""
     return posixpath.normpath(pattern).lstrip("/")
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts: list[str] = []
-    at = 0
-    while at < len(pattern):
-        text, at = _piece(pattern, at)
-        parts.append(text)
-    return re.compile("".join(parts), re.DOTALL)
-
-
-def _piece(pattern: str, at: int) -> tuple[str, int]:
-    char = pattern[at]
-    if char == "*":
-        return _stars(pattern, at)
-    if char == "?":
-        return "[^/]", at + 1
-    if char == "[":
-        found = _CLASS.match(pattern, at)
-        if found is None:
-            raise ValueError("a `[` is not closed")
-        return _class(found), found.end()
-    if char == "\\":
-        if at + 1 == len(pattern):
-            raise ValueError("it ends in a backslash")
-        return re.escape(pattern[at + 1]), at + 2
-    return re.escape(char), at + 1
-
-
-def _stars(pattern: str, at: int) -> tuple[str, int]:
-    end = at
-    while end < len(pattern) and pattern[end] == "*":
-        end += 1
-    if end - at == 1:
-        return "[^/]*", end
-    if end == len(pattern):
-        return ".*", end
-    if pattern[end] == "/":
-        return "(?:.*/)?", end + 1
-    return ".*", end
-
-
-def _class(found: re.Match[str]) -> str:
-    body = re.sub(r"\\(.)|([\[&~|^])", lambda match: "\\" + (match[1] or match[2]), found[2], flags=re.DOTALL)
-    try:
-        re.compile(f"[{body}]")
-    except re.error as error:
-        raise ValueError(f"`{found[0]}` is no set of characters") from error
-    return f"(?!/)[{'^' if found[1] else ''}{body}]"
 
 
 def _warning(source: SourceRange, why: str) -> Diagnostic:

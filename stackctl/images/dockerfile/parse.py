@@ -163,12 +163,12 @@ class _Instructions:
 
 def _stages(instructions: list[Instruction], escape: str, whole: SourceRange, faults: Faults) -> Dockerfile:
     global_args: list[Arg] = []
-    stages: list[Stage] = []
+    stages: list[tuple[From, list[Instruction]]] = []
     for instruction in instructions:
         if isinstance(instruction, From):
-            stages.append(Stage(len(stages), instruction.name, instruction, ()))
+            stages.append((instruction, []))
         elif stages:
-            stages[-1] = replace(stages[-1], instructions=(*stages[-1].instructions, instruction))
+            stages[-1][1].append(instruction)
         elif isinstance(instruction, Arg):
             global_args.append(instruction)
         else:
@@ -180,34 +180,31 @@ def _stages(instructions: list[Instruction], escape: str, whole: SourceRange, fa
             )
     if not stages and not faults.errors:
         faults.error("dockerfile-empty", "No stage", whole, detail="There is no FROM in the file.")
-    _check_names(stages, faults)
-    return Dockerfile(escape, tuple(stages), tuple(global_args))
+    found = tuple(Stage(at, base.name, base, tuple(below)) for at, (base, below) in enumerate(stages))
+    _check_names(found, faults)
+    return Dockerfile(escape, found, tuple(global_args))
 
 
-def _check_names(stages: list[Stage], faults: Faults) -> None:
-    seen: dict[str, Stage] = {}
+def _check_names(stages: tuple[Stage, ...], faults: Faults) -> None:
+    first: dict[str, int] = {}
     for stage in stages:
-        if stage.name is not None and stage.name in seen:
+        if stage.name is not None and first.setdefault(stage.name, stage.index) != stage.index:
             faults.warning(
                 "duplicate-stage",
                 "Stage name given twice",
                 stage.base.line,
                 detail=f"`{stage.name}` means this stage from here on.",
             )
-        if stage.name is not None:
-            seen[stage.name] = stage
     for stage in stages:
-        later = {other.name: other for other in stages[stage.index :] if other.name is not None}
         for instruction in stage.instructions:
             if isinstance(instruction, Copy) and instruction.source_stage:
-                _check_source(instruction, stage, later, stages, faults)
+                _check_source(instruction, stage, first, faults)
 
 
-def _check_source(copy: Copy, stage: Stage, later: dict[str, Stage], stages: list[Stage], faults: Faults) -> None:
+def _check_source(copy: Copy, stage: Stage, first: dict[str, int], faults: Faults) -> None:
     name = copy.source_stage.lower()
-    earlier = {other.name for other in stages[: stage.index]}
-    is_later_number = name.isascii() and name.isdigit() and stage.index <= int(name[:6])
-    if (name in later and name not in earlier) or is_later_number:
+    is_number = name.isascii() and name.isdigit()
+    if stage.index <= (int(name[:6]) if is_number else first.get(name, -1)):
         faults.error(
             "dockerfile-stage-order",
             "Stage is not finished",

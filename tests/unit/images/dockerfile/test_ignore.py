@@ -24,7 +24,9 @@ from stackctl.images.dockerfile import Ignore
         ("a/**", ("a/b", "a/b/c"), ("a", "b")),
         ("**/a", ("a", "b/a", "b/c/a", "b/a/x"), ("ba", "b/ca")),
         ("a/**/z", ("a/z", "a/b/z", "a/b/c/z"), ("z", "a/b/zz")),
-        ("a**z", ("az", "abz", "a/b/z"), ("a",)),
+        ("a**z", ("az", "a/b/z", "ab/z"), ("a", "abz")),
+        ("**.x?", (".xa", "b/.xa"), ("b.xa",)),
+        ("a**", ("a", "ab", "a/b", "ab/c"), ("ba",)),
         ("**a", ("a", "b/a", "ba", "b/ca"), ("b",)),
         ("?", ("a", "b/c"), ("ab", "ab/c")),
         ("a?b", ("axb",), ("ab", "a/b")),
@@ -59,6 +61,11 @@ def test_the_last_line_that_matches_decides(text: str, left_out: tuple[str, ...]
         **dict.fromkeys(left_out, True),
         **dict.fromkeys(seen, False),
     }
+
+
+def test_a_pattern_with_many_stars_is_matched_in_no_time() -> None:
+    assert not Ignore.parse("*a" * 40 + "b").excludes("a" * 250)
+    assert not Ignore.parse("**/a/" * 12 + "b").excludes("/".join("a" * 100))
 
 
 def test_with_an_exception_excluded_folders_are_looked_into() -> None:
