@@ -54,7 +54,7 @@ from stackctl.engines.stacks import Stacks
 from stackctl.errors import Conflict, EngineError, StackctlError
 from stackctl.images.removal import ImageUser
 from stackctl.images.store import ImageStore
-from stackctl.runtime import faults, successor
+from stackctl.runtime import faults, set_aside, successor
 from stackctl.runtime.kernel.cgroup import open_driver
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
@@ -140,7 +140,7 @@ class Daemon:
             "protocol": PROTOCOL,
             "pids": {role: pids.get(role, 0) for role in ("keeper", "supervisor", "daemon")},
             "containers": {"running": counts["running"], "total": counts["total"]},
-            "notices": counts["notices"],
+            "notices": [*counts["notices"], *set_aside.notices(self._paths)],
         }
 
     def stop(self, *, force: bool) -> None:

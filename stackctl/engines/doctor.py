@@ -16,9 +16,10 @@ from typing import Final, Literal
 
 from stackctl.engines.start import check_privileges, root_of
 from stackctl.errors import EngineError, PrivilegeError
+from stackctl.runtime import set_aside
 from stackctl.runtime.kernel import cgroup, libc
 from stackctl.runtime.kernel.netlink import Netlink
-from stackctl.runtime.paths import find_engine
+from stackctl.runtime.paths import EnginePaths, find_engine
 
 Verdict = Literal["ok", "warning", "error"]
 _SCRATCH: Final = ".stackctl-doctor-"
@@ -202,7 +203,7 @@ def _addresses() -> Check:
 def _engine(root: str) -> Check:
     paths = find_engine(root)
     if paths is None or not os.path.exists(paths.api_socket):
-        return Check("engine", "ok", "not running; the first command starts it")
+        return (paths and _kept_files(paths)) or Check("engine", "ok", "not running; the first command starts it")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(5.0)
         try:
@@ -214,7 +215,14 @@ def _engine(root: str) -> Check:
     if not is_well:
         hint = f"its messages are in {root}/engine.log; `stackctl engine stop --force` ends it with all containers"
         return Check("engine", "error", f"there at {paths.api_socket}, but does not answer", hint)
-    return Check("engine", "ok", f"running, answers at {paths.api_socket}")
+    return _kept_files(paths) or Check("engine", "ok", f"running, answers at {paths.api_socket}")
+
+
+def _kept_files(paths: EnginePaths) -> Check | None:
+    notices = set_aside.notices(paths)
+    if not notices:
+        return None
+    return Check("engine", "warning", "; ".join(notices), "take what you need, and delete the folders")
 
 
 def _nearest_folder(path: str) -> str:

@@ -56,6 +56,7 @@ from stackctl.reconcile.action import (
     UpdateContainer,
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
+from stackctl.runtime import set_aside
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.log_reader import LogReader, last_lines
 from stackctl.runtime.paths import EnginePaths
@@ -121,6 +122,10 @@ class LocalEngine:
         """Return what was found or done on this machine that its owner should know."""
         found: list[str] = self._supervisor.call("status")["notices"]
         return found
+
+    def set_aside(self) -> list[str]:
+        """Return where the files of containers are whose specification was lost."""
+        return set_aside.notices(self._paths)
 
     def stamp(self, stack: str) -> str:
         """Return a text that is true of ``stack`` until something of it changes, "" if there is none."""

@@ -160,7 +160,11 @@ class Stacks:
             emit({"event": "end", "ok": True, "error": None, "container": created})
 
     def _tell_notices(self, emit: Emit, plan: Plan) -> None:
-        """Say what the host's owner should know about its network, when a plan has made one."""
+        """Say what the host's owner should know: of its network, when a plan has made one, and of files kept."""
+        for notice in self._engine.set_aside():
+            summary, hint = "A container was lost", "take what you need, and delete the folder"
+            lost = Diagnostic(severity="warning", code="kept-files", summary=summary, detail=notice, hint=hint)
+            emit({"event": "warning", "diagnostic": codec.encode(lost)})
         if any(isinstance(step.action, CreateNetwork) for step in plan.steps):
             for notice in self._engine.notices():
                 warning = Diagnostic(severity="warning", code="host", summary="About this machine", detail=notice)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from stackctl.runtime import health
+from stackctl.runtime import health, set_aside
 from stackctl.runtime.kernel.process import exit_code
 from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.record import Container, read_spec
@@ -26,11 +28,7 @@ def adopt_all(world: World, boot: str) -> None:
     for row in rows.values():
         if row.boot == boot and row.facts.pid:
             world.journal.expect(row.id, row.facts.pid, row.facts.start_ticks)
-    died = []
-    for container_id in sorted(os.listdir(world.paths.containers)):
-        container = _adopt(world, container_id, rows.pop(container_id, None), boot, kept)
-        if container is not None:
-            died.append(container)
+    died = [container for container in _take_in(world, rows, boot, kept) if container is not None]
     for leftover in rows:
         world.store.delete(leftover)
         world.journal.forget(leftover)
@@ -47,6 +45,18 @@ def adopt_all(world: World, boot: str) -> None:
         remove.empty_trash_soon(world)
 
 
+def _take_in(world: World, rows: dict[str, Row], boot: str, kept: dict[str, int]) -> Iterator[Container | None]:
+    """Adopt what has a folder, taking its row out of ``rows``; yield what ``_adopt`` returns."""
+    specs = world.store.specs()
+    for container_id in sorted(os.listdir(world.paths.containers)):
+        row = rows.pop(container_id, None)
+        container = _read(world, container_id, row, specs.get(container_id, b""))
+        if container is None:
+            _clear_away(world, container_id, row)
+        else:
+            yield _adopt(world, container, row, boot, kept)
+
+
 def _drop_unused(world: World, kept: dict[str, int]) -> None:
     for name, fd in kept.items():
         container_id, _, what = name.partition("/")
@@ -59,20 +69,23 @@ def _drop_unused(world: World, kept: dict[str, int]) -> None:
             os.close(fd)
 
 
-def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: dict[str, int]) -> Container | None:
-    """Take one container in; return it when it died in this boot while nobody watched."""
-    container = _read(world, container_id, row)
-    if container is None:
-        # Half made, half removed, or unreadable: no container.
+def _clear_away(world: World, container_id: str, row: Row | None) -> None:
+    """Half made or half removed, it goes; one whose specification is lost leaves what it wrote to its owner."""
+    if not _is_half(row) and set_aside.has_files(world.paths, container_id):
+        set_aside.set_aside(world.paths, container_id, row.name if row is not None else "")
+    else:
         os.rename(world.paths.container(container_id), f"{world.paths.trash}/{container_id}-{time.time_ns()}")
-        world.store.delete(container_id)
-        world.journal.forget(container_id)
-        return None
+    world.store.delete(container_id)
+    world.journal.forget(container_id)
+
+
+def _adopt(world: World, container: Container, row: Row | None, boot: str, kept: dict[str, int]) -> Container | None:
+    """Take one container in; return it when it died in this boot while nobody watched."""
     world.add(container)
     if row is not None and row.boot == boot and container.facts.pid and _reopen(world, container):
         _take_output(world, container, kept)
         exits.watch(world, container)
-        report = kept.get(f"{container_id}/report", -1)
+        report = kept.get(f"{container.id}/report", -1)
         if container.phase == "starting" and report >= 0:
             start.go_on(world, container, report)
             return None
@@ -87,14 +100,39 @@ def _adopt(world: World, container_id: str, row: Row | None, boot: str, kept: di
     return container if ran and is_same_boot else None
 
 
-def _read(world: World, container_id: str, row: Row | None) -> Container | None:
-    if row is not None and row.phase in ("creating", "removing"):
+def _is_half(row: Row | None) -> bool:
+    return row is not None and row.phase in ("creating", "removing")
+
+
+def _read(world: World, container_id: str, row: Row | None, copy: bytes) -> Container | None:
+    """Return the container as its file, or else the copy in the index, has it; None when there is none, or no more."""
+    if _is_half(row):
         return None
+    path = f"{world.paths.container(container_id)}/spec.json"
     try:
-        with open(f"{world.paths.container(container_id)}/spec.json", "rb") as file:
-            spec, root, revision, created_ns = read_spec(file.read())
-    except (OSError, ValueError, KeyError, TypeError):
+        with open(path, "rb") as file:
+            text = file.read()
+        container = _parse(container_id, text, row)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _read_copy(world, container_id, row, copy, f"{path}: {error}")
+    if text != copy:
+        world.store.save_spec(container_id, text)
+    return container
+
+
+def _read_copy(world: World, container_id: str, row: Row | None, copy: bytes, problem: str) -> Container | None:
+    try:
+        container = _parse(container_id, copy, row)
+    except (ValueError, KeyError, TypeError):
+        print(f"supervisor: {problem}: lost", file=sys.stderr, flush=True)
         return None
+    print(f"supervisor: {problem}: written anew from the index", file=sys.stderr, flush=True)
+    world.save_spec(container)
+    return container
+
+
+def _parse(container_id: str, text: bytes, row: Row | None) -> Container:
+    spec, root, revision, created_ns = read_spec(text)
     facts = row.facts if row is not None else Facts(created_ns=created_ns)
     return Container(container_id, spec, root, row.phase if row else "exited", facts, revision)
 

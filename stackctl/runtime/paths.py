@@ -70,6 +70,11 @@ class EnginePaths(NamedTuple):
         return f"{self.root}/containers"
 
     @property
+    def set_aside(self) -> str:
+        """Folders of containers whose specification is lost, until somebody has looked at them. See ``set_aside``."""
+        return f"{self.root}/set-aside"
+
+    @property
     def networks(self) -> str:
         """One JSON file a network."""
         return f"{self.root}/networks"

@@ -1,5 +1,5 @@
 """The supervisor's index of containers in SQLite. Each container's ``spec.json`` is the truth about what
-it should be; a row here says what became of it. Rows are written before each irreversible step (intent)
+it should be, with a copy here; a row says what became of it. Rows are written before each irreversible step (intent)
 and after it (fact).
 """
 
@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from stackctl.errors import EngineError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 Phase = Literal["creating", "created", "starting", "running", "restarting", "exited", "removing"]
 
 _SCHEMA: Final = """
@@ -27,6 +27,8 @@ CREATE TABLE container (
   facts TEXT NOT NULL
 ) STRICT;
 """
+# Since version 2: a second copy of each ``spec.json``, for when the file cannot be read.
+_SPECIFICATIONS: Final = "CREATE TABLE specification (id TEXT PRIMARY KEY, text BLOB NOT NULL) STRICT;"
 
 
 @dataclass(slots=True)
@@ -108,6 +110,15 @@ class StateStore:
                 hint="is the file system of the state root full?",
             ) from error
 
+    def save_spec(self, container_id: str, text: bytes) -> None:
+        """Keep a copy of a specification. What cannot be written is left out: the file is what counts."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._db.execute("INSERT OR REPLACE INTO specification VALUES (?, ?)", (container_id, text))
+
+    def specs(self) -> dict[str, bytes]:
+        """Return the copies, by container."""
+        return dict(self._db.execute("SELECT id, text FROM specification"))
+
     def delete(self, container_id: str) -> None:
         """Delete a row; harmless when there is none.
 
@@ -115,6 +126,7 @@ class StateStore:
         """
         with contextlib.suppress(sqlite3.OperationalError):
             self._db.execute("DELETE FROM container WHERE id = ?", (container_id,))
+            self._db.execute("DELETE FROM specification WHERE id = ?", (container_id,))
 
     def rows(self) -> list[Row]:
         """Return every readable row, in the order of creation; unreadable ones are left out."""
@@ -137,5 +149,7 @@ def _open(path: str) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous=NORMAL")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
-        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        database.executescript(f"BEGIN; {_SCHEMA} {_SPECIFICATIONS} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+    elif version == 1:
+        database.executescript(f"BEGIN; {_SPECIFICATIONS} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
     return database

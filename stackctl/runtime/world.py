@@ -117,11 +117,14 @@ class World:
     def save_spec(self, container: Container) -> None:
         """Write the container's specification, whole or not at all.
 
-        Not forced to the disk: after a power cut a container whose specification is unreadable is made anew.
+        Not forced to the disk: after a power cut one that is unreadable is taken from the index, or the container's
+        files are set aside and it is made anew.
         """
         path = f"{self.paths.container(container.id)}/spec.json"
         self.stamps.spoil(container.spec)
-        write_atomically(path, spec_text(container), is_durable=False)
+        text = spec_text(container)
+        write_atomically(path, text, is_durable=False)
+        self.store.save_spec(container.id, text)
 
     def notify(self, container: Container) -> None:
         """Tell the listeners that something about the container changed."""

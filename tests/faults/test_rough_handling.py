@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stackctl.client.engine_client import EngineClient
 from stackctl.runtime.kernel import libc
 from stackctl.runtime.kernel.cgroup import parse_mounts
 from tests.support.engine import Engine, Result, kill_at_once, wait_until
@@ -241,26 +242,72 @@ def test_names_at_the_limits_work_and_beyond_are_refused(shared_engine: Engine, 
     shared_engine.run("down", cwd=folder)
 
 
+def _damage(engine: Engine, what: str) -> None:
+    """Break one of the engine's records while nobody of it lives."""
+    kill_at_once([engine.status()["pids"][role] for role in ("keeper", "daemon", "supervisor")])
+    database = engine.root / "supervisor.db"
+    if what == "database":
+        database.write_bytes(b"no database at all" * 1000)
+        return
+    (spec,) = engine.root.glob("containers/*/spec.json")
+    if what in ("specification", "both copies"):
+        spec.write_text(json.dumps({"spec": 1}), encoding="utf-8")
+    with closing(sqlite3.connect(database)) as opened:
+        if what == "row":
+            opened.execute("UPDATE container SET facts = '{'")
+        if what == "both copies":
+            opened.execute("DELETE FROM specification")
+        opened.commit()
+
+
 @pytest.mark.parametrize("damage", ["row", "database", "specification"])
 def test_a_damaged_record_is_survived_and_up_mends(engine: Engine, tmp_path: Path, damage: str) -> None:
     folder = _write(tmp_path, _SLEEPER)
     engine.run("up", "-d", cwd=folder)
-    pids = engine.status()["pids"]
-    kill_at_once([pids[role] for role in ("keeper", "daemon", "supervisor")])
-    database = engine.root / "supervisor.db"
-    if damage == "row":
-        with closing(sqlite3.connect(database)) as opened:
-            opened.execute("UPDATE container SET facts = '{'")
-            opened.commit()
-    elif damage == "database":
-        database.write_bytes(b"no database at all" * 1000)
-    else:
-        (spec,) = engine.root.glob("containers/*/spec.json")
-        spec.write_text(json.dumps({"spec": 1}), encoding="utf-8")
+    engine.run("exec", "-T", "one", "touch", "/written", cwd=folder)
+    _damage(engine, damage)
 
     engine.run("up", "-d", cwd=folder)
 
     (row,) = engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
     assert row["State"] == "running"
+    engine.run("exec", "-T", "one", "test", "-e", "/written", cwd=folder)
     engine.run("down", "-v", cwd=folder)
     assert wait_for_no_leftovers(engine.root) == []
+
+
+def test_a_container_whose_specification_is_damaged_does_not_notice(engine: Engine, tmp_path: Path) -> None:
+    folder = _write(tmp_path, _SLEEPER)
+    engine.run("up", "-d", cwd=folder)
+    client = EngineClient(engine.status()["api"])
+    before = client.inspect_container("rough-one-1")["State"]
+    _damage(engine, "specification")
+
+    engine.run("up", "-d", cwd=folder)
+
+    assert client.inspect_container("rough-one-1")["State"] == before
+    engine.run("plan", "--detailed-exitcode", cwd=folder)
+    engine.run("down", "-v", cwd=folder)
+
+
+def test_what_a_container_wrote_outlives_its_specification(engine: Engine, tmp_path: Path) -> None:
+    folder = _write(tmp_path, _SLEEPER)
+    engine.run("up", "-d", cwd=folder)
+    engine.run("exec", "-T", "one", "sh", "-c", "echo precious >/written", cwd=folder)
+    _damage(engine, "both copies")
+
+    said = engine.run("up", "-d", cwd=folder).err
+
+    (kept,) = (engine.root / "set-aside").iterdir()
+    notice = f"the specification of a container cannot be read; what it wrote is kept in {kept}/upper\n"
+    assert (
+        f"warning[kept-files]: A container was lost\n{notice}hint: take what you need, and delete the folder\n" in said
+    )
+    assert kept.name.startswith("rough-one-1-")
+    assert (kept / "upper/written").read_text(encoding="utf-8") == "precious\n"
+    assert notice in engine.run("engine", "status", cwd=folder).out
+    assert f"! engine:                {notice}" in engine.run("doctor", cwd=folder).out
+    (row,) = engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
+    assert row["State"] == "running"
+    engine.run("down", "-v", cwd=folder)
+    assert kept.exists(), "it is the user's to delete"
