@@ -1,4 +1,4 @@
-"""Routes of files in containers: `docker cp` and `docker diff`."""
+"""Routes of files in containers: `docker cp`, `docker diff` and `docker export`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STAT = "X-Docker-Container-Path-Stat"
 
 
 class ContainerFileRoutes:
-    """``/containers/{id}/archive`` and ``/containers/{id}/changes``."""
+    """``/containers/{id}/archive`` ``changes`` and ``export``."""
 
     def __init__(self, console: LocalConsole, files: ContainerFiles) -> None:
         self._console = console
@@ -31,6 +31,7 @@ class ContainerFileRoutes:
             Route("GET", "/containers/{id}/archive", self._send),
             Route("PUT", "/containers/{id}/archive", self._receive),
             Route("GET", "/containers/{id}/changes", self._changes),
+            Route("GET", "/containers/{id}/export", self._export),
         ]
 
     def _stat(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
@@ -57,6 +58,12 @@ class ContainerFileRoutes:
         for _rest in request.body():
             pass
         return Answer(200)
+
+    def _export(self, _: Request, connection: Connection, arguments: Arguments) -> None:
+        container = self._console.find(arguments["id"])
+        connection.begin_stream("application/octet-stream")
+        self._files.export(container, connection.stream)
+        connection.end_stream()
 
     def _changes(self, _: Request, __: Connection, arguments: Arguments) -> Answer:
         found = self._files.changes(self._console.find(arguments["id"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,6 @@ from stackctl.model.container import (
 )
 from stackctl.model.health import ProbeResult
 from stackctl.model.observed import ObservedAddress, ObservedContainer
-from stackctl.runtime.processes import Process
 
 _ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 _NS: Final = 1_000_000_000
@@ -95,29 +93,6 @@ def inspect_json(container: ObservedContainer, folders: Folders, sizes: Sizes | 
         "NetworkSettings": _network_settings(container),
     }
     return shape if sizes is None else {**shape, "SizeRw": sizes.written, "SizeRootFs": sizes.total}
-
-
-def top_json(processes: Sequence[Process], now_s: float) -> dict[str, Any]:
-    """Return ``GET /containers/{id}/top``, with the columns of ``ps -ef``."""
-    titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
-    return {"Titles": titles, "Processes": [_process(process, now_s) for process in processes]}
-
-
-def _process(process: Process, now_s: float) -> list[str]:
-    lived_s = max(now_s - process.started_s, 1.0)
-    is_of_today = lived_s < 24 * 3600
-    started = time.strftime("%H:%M" if is_of_today else "%b%d", time.localtime(process.started_s))
-    minutes, seconds = divmod(int(process.cpu_s), 60)
-    return [
-        "root" if process.uid == 0 else str(process.uid),
-        str(process.pid),
-        str(process.parent_pid),
-        str(min(99, int(100 * process.cpu_s / lived_s))),
-        started,
-        process.tty,
-        f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}",
-        process.command,
-    ]
 
 
 def status_text(container: ObservedContainer, now_ns: int) -> str:

@@ -7,19 +7,23 @@ import time
 from typing import Final
 
 from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
-from stackctl.api.container_json import Folders, inspect_json, list_json, top_json
+from stackctl.api.container_json import Folders, Sizes, inspect_json, list_json
+from stackctl.api.container_top import columns_of, top_json
 from stackctl.api.create_host import limits_of, restart_of
 from stackctl.api.create_request import World, wanted_of
 from stackctl.api.detach_keys import parse_detach_keys
 from stackctl.api.fields import Fields
 from stackctl.api.query import filters_of, seconds, size
 from stackctl.api.routing import Answer, Route
+from stackctl.api.selecting import is_older
 from stackctl.api.start_errors import is_ours, told_to_docker
 from stackctl.api.streams import relay, replay, send_logs
 from stackctl.engines.console import LocalConsole
+from stackctl.engines.container_files import ContainerFiles
 from stackctl.engines.container_making import ContainerMaker
-from stackctl.errors import ContainerError
+from stackctl.errors import Conflict, ContainerError, NotFound
 from stackctl.model.container import RestartPolicy
+from stackctl.model.observed import ObservedContainer
 
 Arguments = dict[str, str]
 _NUMBER: Final = re.compile(r"-?\d+")
@@ -28,8 +32,9 @@ _NUMBER: Final = re.compile(r"-?\d+")
 class ContainerRoutes:
     """``/containers``."""
 
-    def __init__(self, console: LocalConsole, maker: ContainerMaker, folders: Folders) -> None:
+    def __init__(self, console: LocalConsole, maker: ContainerMaker, files: ContainerFiles, folders: Folders) -> None:
         self._console = console
+        self._files = files
         self._maker = maker
         self._folders = folders
 
@@ -38,6 +43,7 @@ class ContainerRoutes:
         return [
             Route("GET", "/containers/json", self._list),
             Route("POST", "/containers/create", self._create),
+            Route("POST", "/containers/prune", self._prune),
             Route("GET", "/containers/{id}/json", self._inspect),
             Route("GET", "/containers/{id}/logs", self._logs),
             Route("GET", "/containers/{id}/top", self._top),
@@ -52,6 +58,10 @@ class ContainerRoutes:
             Route("POST", "/containers/{id}/wait", self._wait),
             Route("POST", "/containers/{id}/attach", self._attach),
             Route("POST", "/containers/{id}/resize", self._resize),
+            Route("POST", "/commit", lambda *_: _not_there("commit")),
+            Route("GET", "/containers/{id}/attach/ws", lambda *_: _not_there("attaching over WebSocket")),
+            Route("GET", "/containers/{id}/checkpoints", lambda *_: _not_there("checkpoints")),
+            Route("POST", "/containers/{id}/checkpoints", lambda *_: _not_there("checkpoints")),
             Route("DELETE", "/containers/{id}", self._remove),
         ]
 
@@ -62,7 +72,11 @@ class ContainerRoutes:
         is_all = request.flag("all") or int(limit) > 0
         found = self._console.list(is_all=is_all, filters=filters_of(request))
         found = found[: int(limit)] if int(limit) > 0 else found
-        return Answer(200, [list_json(container, self._folders) for container in found])
+        with_size = request.flag("size")
+        return Answer(200, [list_json(one, self._folders, self._sizes(one) if with_size else None) for one in found])
+
+    def _sizes(self, container: ObservedContainer) -> Sizes:
+        return Sizes(*self._files.sizes(container))
 
     def _create(self, request: Request, _: Connection, __: Arguments) -> Answer:
         body = Fields(request.json())
@@ -74,8 +88,10 @@ class ContainerRoutes:
         made = self._maker.create(wanted.spec, wanted.volumes)
         return Answer(201, {"Id": made, "Warnings": list(wanted.warnings)})
 
-    def _inspect(self, _: Request, __: Connection, arguments: Arguments) -> Answer:
-        return Answer(200, inspect_json(self._console.find(arguments["id"]), self._folders))
+    def _inspect(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
+        container = self._console.find(arguments["id"])
+        sizes = self._sizes(container) if request.flag("size") else None
+        return Answer(200, inspect_json(container, self._folders, sizes))
 
     def _start(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
         if request.json():
@@ -141,6 +157,22 @@ class ContainerRoutes:
         connection.stream(b'{"StatusCode":%d}\n' % code)
         connection.end_stream()
 
+    def _prune(self, request: Request, _: Connection, __: Arguments) -> Answer:
+        filters = filters_of(request)
+        now_ns = time.time_ns()
+        removed, reclaimed = [], 0
+        for container in self._console.list(is_all=True, filters=filters):
+            if container.state not in ("created", "exited") or not is_older(container.created_ns, filters, now_ns):
+                continue
+            written = self._files.sizes(container)[0]
+            try:
+                self._console.remove(container.id, force=False, with_volumes=False)
+            except (Conflict, NotFound):  # somebody has been faster, or has started it
+                continue
+            removed.append(container.id)
+            reclaimed += written
+        return Answer(200, {"ContainersDeleted": removed or None, "SpaceReclaimed": reclaimed})
+
     def _remove(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
         if request.flag("link"):
             raise BadRequest("not supported by this engine: links")
@@ -151,9 +183,8 @@ class ContainerRoutes:
         send_logs(request, connection, self._console, arguments["id"])
 
     def _top(self, request: Request, __: Connection, arguments: Arguments) -> Answer:
-        if request.value("ps_args") not in ("", "-ef"):
-            raise BadRequest(f"not supported by this engine: the ps arguments {request.value('ps_args')!r}")
-        return Answer(200, top_json(self._console.top(arguments["id"]), time.time()))
+        columns = columns_of(request.value("ps_args"))
+        return Answer(200, top_json(self._console.top(arguments["id"]), time.time(), columns))
 
     def _attach(self, request: Request, connection: Connection, arguments: Arguments) -> None:
         keys = parse_detach_keys(request.value("detachKeys"))
@@ -168,3 +199,7 @@ class ContainerRoutes:
         height, width = size(request, "h"), size(request, "w")
         self._console.resize(arguments["id"], height, width)
         return Answer(200)
+
+
+def _not_there(what: str) -> Answer:
+    return Answer(501, {"message": f"not supported by this engine: {what}"})

@@ -87,12 +87,13 @@ class Daemon:
         stacks = Stacks(engine, ContentStore(self._paths))
         images = LocalImages(store, engine, events.tell_image)
         console = LocalConsole(self._paths, engine, self._supervisor, events)
+        files = ContainerFiles(self._paths, engine, store)
         folders = Folders(self._paths.containers, self._paths.volumes)
         routes = [
             *SystemRoutes(self, stacks).routes(),
             *EngineInfoRoutes(LocalFacts(self.status, engine, store, events)).routes(),
-            *ContainerRoutes(console, ContainerMaker(engine, store), folders).routes(),
-            *ContainerFileRoutes(console, ContainerFiles(self._paths, engine)).routes(),
+            *ContainerRoutes(console, ContainerMaker(engine, store), files, folders).routes(),
+            *ContainerFileRoutes(console, files).routes(),
             *StatsRoutes(console, ContainerStats(self._paths.engine_id, open_driver())).routes(),
             *ExecRoutes(Execs(console.find, self._supervisor, events)).routes(),
             *ImageTransferRoutes(images, LocalRegistries(store)).routes(),
@@ -193,7 +194,6 @@ def main(arguments: list[str]) -> None:
     """Be the daemon of the engine named by ``arguments``."""
     paths = EnginePaths(arguments[0], arguments[1])
     faults.arm(os.environ.get("STACKCTL_FAULT", ""))
-    os.environ["STACKCTL_API_SOCKET"] = paths.api_socket
     successor.watch(paths, int(arguments[5]), tuple(int(text) for text in arguments[2:5]))
     renew_supervisor(paths)
     Daemon(paths, SupervisorClient(paths.supervisor_socket)).serve()

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
 from stackctl.engines.local import LocalEngine
-from stackctl.engines.path_stat import PathStat, find_place, open_folder, path_stat
+from stackctl.engines.path_stat import PathStat, Place, find_place, open_folder, path_stat
 from stackctl.engines.tar_in import Readable, Rules, unpack
 from stackctl.engines.tar_out import send_tar
-from stackctl.errors import ContainerError, UsageError
+from stackctl.errors import ContainerError, NotFound, UsageError
+from stackctl.images.store import ImageStore
 from stackctl.model.observed import ObservedContainer
 from stackctl.model.root import HostRoot, OverlayRoot
-from stackctl.runtime.container_root import StoppedContainer, in_running, in_stopped
+from stackctl.runtime.container_root import MountableContainer, in_mounted, in_running
 from stackctl.runtime.init import users
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.record import read_spec
@@ -43,9 +44,10 @@ _OF_ENGINE: Final = frozenset(
 class ContainerFiles:
     """Any thread may call any method. Errors: NotFound, UsageError for what is asked, ContainerError for the rest."""
 
-    def __init__(self, paths: EnginePaths, engine: LocalEngine) -> None:
+    def __init__(self, paths: EnginePaths, engine: LocalEngine, images: ImageStore) -> None:
         self._paths = paths
         self._engine = engine
+        self._images = images
 
     def stat(self, container: ObservedContainer, path: str) -> PathStat:
         """Return what is at a path."""
@@ -99,9 +101,27 @@ class ContainerFiles:
             found = [change for change in found if change != PathChange("/etc", MODIFIED)]
         return sorted(found)
 
-    def written_bytes(self, container: ObservedContainer) -> int:
-        """Return how much the container has written into its own root."""
-        return _size_of(f"{self._paths.container(container.id)}/upper")
+    def export(self, container: ObservedContainer, send: Callable[[bytes], None]) -> None:
+        """Hand the container's root, without what is mounted in it, to ``send`` as a tar stream."""
+        assert container.spec is not None
+        folder = self._paths.container(container.id)
+        bare = MountableContainer(folder, container.spec, self._root_of(container), {}, is_bare=True)
+
+        def pack(root: int) -> None:
+            send_tar(Place(root, b".", "", "/"), send)
+
+        try:
+            in_mounted(bare, pack)
+        except OSError as error:
+            raise ContainerError(f"cannot read the root: {error.strerror}", code="copy-failed") from error
+
+    def sizes(self, container: ObservedContainer) -> tuple[int, int]:
+        """Return how much the container has written into its own root, and that with its image."""
+        written = _size_of(f"{self._paths.container(container.id)}/upper")
+        try:
+            return written, written + self._images.inspect(container.image_id).size_bytes
+        except NotFound:  # it has lost its image since
+            return written, written
 
     def _visit(self, container: ObservedContainer, work: Callable[[int], T]) -> T:
         try:
@@ -110,8 +130,8 @@ class ContainerFiles:
             volumes = {volume.name: volume.mountpoint for volume in self._engine.volumes()}
             assert container.spec is not None
             folder = self._paths.container(container.id)
-            stopped = StoppedContainer(folder, container.spec, self._root_of(container), volumes)
-            return in_stopped(stopped, work)
+            mountable = MountableContainer(folder, container.spec, self._root_of(container), volumes)
+            return in_mounted(mountable, work)
         except LookupError as error:
             raise UsageError(str(error), code="user-not-found") from error
         except OSError as error:

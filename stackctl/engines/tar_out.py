@@ -65,7 +65,8 @@ class _Packer:
         elif kind == tarfile.REGTYPE:
             self._add_file(folder, name, member, status)
             return True
-        self._tar.addfile(member)
+        if arcname:  # a root has no name
+            self._tar.addfile(member)
         if kind == tarfile.DIRTYPE:
             self._add_content(folder, name, arcname)
         return True
@@ -92,7 +93,7 @@ class _Packer:
             return
         try:
             for entry in sorted(os.listdir(inside)):
-                self.add(inside, os.fsencode(entry), f"{arcname}/{entry}")
+                self.add(inside, os.fsencode(entry), f"{arcname}/{entry}" if arcname else entry)
         finally:
             os.close(inside)
 

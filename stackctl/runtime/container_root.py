@@ -14,20 +14,24 @@ from stackctl.model.container import BindMount, ContainerSpec, VolumeMount
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.runtime.init import rootfs
 from stackctl.runtime.init.plan import Bind
-from stackctl.runtime.init_plan import encode, overlay_of
+from stackctl.runtime.init_plan import encode, frozen_overlay, overlay_of
 from stackctl.runtime.kernel import libc
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class StoppedContainer:
-    """What is needed to mount a container that does not run. ``volumes`` maps names to where their content is."""
+class MountableContainer:
+    """What is needed to mount a container's root. ``volumes`` maps names to where their content is.
+
+    With ``is_bare`` it is mounted without them and whatever else is mounted in it, and read-only: then it may run.
+    """
 
     folder: str
     spec: ContainerSpec
     root: OverlayRoot | HostRoot
     volumes: Mapping[str, str]
+    is_bare: bool = False
 
 
 def in_running(pid: int, work: Callable[[int], T]) -> T:
@@ -42,7 +46,7 @@ def in_running(pid: int, work: Callable[[int], T]) -> T:
         os.close(root)
 
 
-def in_stopped(container: StoppedContainer, work: Callable[[int], T]) -> T:
+def in_mounted(container: MountableContainer, work: Callable[[int], T]) -> T:
     """Call ``work`` with a descriptor of the container's root directory, volumes and binds included.
 
     ``work`` runs in a thread whose mount namespace is its own: nobody else sees the mounts, and they end with it.
@@ -55,7 +59,7 @@ def in_stopped(container: StoppedContainer, work: Callable[[int], T]) -> T:
 
 
 class _Visit(Generic[T]):
-    def __init__(self, container: StoppedContainer, work: Callable[[int], T]) -> None:
+    def __init__(self, container: MountableContainer, work: Callable[[int], T]) -> None:
         self._container = container
         self._work = work
         self._results: list[T] = []
@@ -84,12 +88,13 @@ class _Visit(Generic[T]):
     def _mounted(self) -> Iterator[int]:
         container = self._container
         mountpoint = encode(f"{container.folder}/rootfs")
-        root = rootfs.mount_overlay(overlay_of(container.root, container.folder), mountpoint)
+        overlay = (frozen_overlay if container.is_bare else overlay_of)(container.root, container.folder)
+        root = rootfs.mount_overlay(overlay, mountpoint)
         try:
-            if isinstance(container.root, HostRoot):
+            if isinstance(container.root, HostRoot) and not container.is_bare:
                 for host in container.root.binds:
                     rootfs.bind(root, Bind(encode(host.source), encode(host.target), True))
-            for bind in _binds(container):
+            for bind in () if container.is_bare else _binds(container):
                 rootfs.bind(root, bind)
             yield root
         finally:
@@ -98,7 +103,7 @@ class _Visit(Generic[T]):
             libc.umount(mountpoint, libc.MNT_DETACH)
 
 
-def _binds(container: StoppedContainer) -> list[Bind]:
+def _binds(container: MountableContainer) -> list[Bind]:
     found = []
     for mount in sorted(container.spec.mounts, key=lambda mount: mount.target.rstrip("/").count("/")):
         match mount:

@@ -32,6 +32,7 @@ from stackctl.runtime.kernel import capabilities, devices, libc, rlimits, seccom
 from stackctl.runtime.record import Container
 from stackctl.runtime.volumes import VolumeStore
 
+DOCKER_SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock")
 MASKED: Final = (
     b"/proc/acpi",
     b"/proc/asound",
@@ -165,6 +166,7 @@ def init_plan(
     *,
     folder: str,
     volumes: VolumeStore,
+    api_socket: str,
     cgroup_binds: tuple[tuple[bytes, bytes], ...],
     cgroup_is_v2: bool,
     network_pidfd: int,
@@ -185,7 +187,7 @@ def init_plan(
         host_binds=_host_binds(container.root),
         is_root_read_only=spec.read_only,
         etc_binds=etc,
-        mounts=_mounts(container, folder, volumes),
+        mounts=_mounts(container, folder, volumes, api_socket),
         devices=_devices(spec),
         masked=(*MASKED, *_thermal_throttles()) if hide else (),
         read_only=READ_ONLY if hide else (),
@@ -211,7 +213,20 @@ def _thermal_throttles() -> tuple[bytes, ...]:
 def overlay_of(root: OverlayRoot | HostRoot, folder: str) -> OverlayMount:
     """Return the overlay of a container whose own folder is ``folder``."""
     upper, work = encode(f"{folder}/upper"), encode(f"{folder}/work")
-    layers = (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
+    return _overlay(layers_of(root), upper, work)
+
+
+def frozen_overlay(root: OverlayRoot | HostRoot, folder: str) -> OverlayMount:
+    """Return the same as it is now, to be looked at: also while the container runs."""
+    return _overlay((*layers_of(root), f"{folder}/upper"), b"", b"")
+
+
+def layers_of(root: OverlayRoot | HostRoot) -> tuple[str, ...]:
+    """Return the folders a root is stacked of, the lowest first."""
+    return (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
+
+
+def _overlay(layers: tuple[str, ...], upper: bytes, work: bytes) -> OverlayMount:
     parent = os.path.commonpath([os.path.dirname(layer) for layer in layers])
     names = tuple(encode(os.path.relpath(layer, parent)) for layer in layers)
     return OverlayMount(encode(parent), names, upper, work)
@@ -223,13 +238,13 @@ def _host_binds(root: OverlayRoot | HostRoot) -> tuple[Bind, ...]:
     return tuple(Bind(encode(bind.source), encode(bind.target), True) for bind in root.binds)
 
 
-def _mounts(container: Container, folder: str, volumes: VolumeStore) -> tuple[InitMount, ...]:
+def _mounts(container: Container, folder: str, volumes: VolumeStore, api_socket: str) -> tuple[InitMount, ...]:
     found: list[InitMount] = []
     ordered = sorted(enumerate(container.spec.mounts), key=lambda item: item[1].target.rstrip("/").count("/"))
     for index, mount in ordered:
         match mount:
             case BindMount():
-                found.append(_bind(container, mount))
+                found.append(_bind(container, mount, api_socket))
             case VolumeMount():
                 found.append(_volume(container, mount, volumes))
             case TmpfsMount():
@@ -239,10 +254,9 @@ def _mounts(container: Container, folder: str, volumes: VolumeStore) -> tuple[In
     return tuple(found)
 
 
-def _bind(container: Container, mount: BindMount) -> Bind:
-    source = mount.source
-    if source in ("/var/run/docker.sock", "/run/docker.sock"):
-        source = os.environ.get("STACKCTL_API_SOCKET", source)
+def _bind(container: Container, mount: BindMount, api_socket: str) -> Bind:
+    # Who wants Docker's socket means the engine that runs it: us.
+    source = api_socket if mount.source in DOCKER_SOCKETS else mount.source
     if not os.path.lexists(source):
         if not mount.create_source:
             raise ContainerError(

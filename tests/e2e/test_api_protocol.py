@@ -57,9 +57,13 @@ def test_a_ping_tells_the_version_also_without_a_body(resident: Engine) -> None:
         ("GET", "/v1.51", 404),
         ("POST", "/version", 404),
         ("OPTIONS", "/version", 200),
+        ("POST", "/commit?container=x", 501),
+        ("GET", "/containers/x/attach/ws", 501),
     ],
 )
-def test_versions_are_negotiated(resident: Engine, method: str, path: str, status: int) -> None:
+def test_versions_are_negotiated_and_what_is_not_there_says_so(
+    resident: Engine, method: str, path: str, status: int
+) -> None:
     found, _, body = _ask(resident, method, path)
 
     assert found == status

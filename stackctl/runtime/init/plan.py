@@ -35,7 +35,10 @@ STAGE: Final = {name: number for number, name in enumerate(STAGES)}
 
 
 class OverlayMount(NamedTuple):
-    """Layers, lowest first, under ``upper``; ``layer_parent`` is the folder that layer names are relative to."""
+    """Layers, lowest first, under ``upper``; ``layer_parent`` is the folder that layer names are relative to.
+
+    Without ``upper`` nothing can be written.
+    """
 
     layer_parent: bytes
     layers: tuple[bytes, ...]

@@ -35,14 +35,14 @@ def mount_overlay(overlay: OverlayMount, mountpoint: bytes) -> int:
     # Layer names are relative to their folder, as the kernel cuts the option text at one page.
     os.chdir(overlay.layer_parent)
     lower = b":".join(reversed(overlay.layers))
-    above = b"upperdir=%s,workdir=%s" % (_escape(overlay.upper), _escape(overlay.work))
+    above = b",upperdir=%s,workdir=%s" % (_escape(overlay.upper), _escape(overlay.work)) if overlay.upper else b""
     opened: list[int] = []
     if len(lower) + len(above) + _OPTION_BYTES > _PAGE:
         # Their descriptors have still shorter names, in a folder of their own.
         opened = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in overlay.layers]
         os.chdir(b"/proc/self/fd")
         lower = b":".join([b"%d" % fd for fd in reversed(opened)])
-    libc.mount(b"overlay", mountpoint, b"overlay", 0, b"lowerdir=%s,%s" % (lower, above))
+    libc.mount(b"overlay", mountpoint, b"overlay", 0, b"lowerdir=%s%s" % (lower, above))
     for fd in opened:
         os.close(fd)
     os.chdir(b"/")

@@ -162,6 +162,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
             process,
             folder=world.folder(container),
             volumes=world.volumes,
+            api_socket=world.paths.api_socket,
             cgroup_binds=world.cgroups.binds(cgroup),
             cgroup_is_v2=world.cgroups.is_v2,
             network_pidfd=owner.pidfd if owner is not None else -1,

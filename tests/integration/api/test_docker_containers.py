@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +140,38 @@ def test_networks_share_names_and_the_other_modes_are_as_they_are_called(docker:
     for mode, links in ((f"container:{web}", ["eth0", "lo"]), ("none", ["lo"])):
         assert docker.run("run", "--rm", "--network", mode, "busybox", "ls", "/sys/class/net").out.split() == links
     docker.run("run", "--rm", "--network", "host", "busybox", "true")
+
+
+def test_sizes_columns_of_ps_and_the_root_as_an_archive(docker: Docker, web: str, tmp_path: Path) -> None:
+    docker.run("exec", web, "sh", "-c", "head -c 300000 /dev/zero > /made; echo x > /data/not-in-the-root")
+
+    assert docker.run("ps", "-s", "--format", "{{.Size}}").out.startswith("300kB (virtual")
+    top = docker.run("top", web, "-o", "pid,comm").out.split()
+    assert top[:2] == ["PID", "COMMAND"]
+    assert "not supported" in docker.run("top", web, "--forest", status=1).err
+    docker.run("export", "-o", str(tmp_path / "root.tar"), web)
+    with tarfile.open(tmp_path / "root.tar") as tar:
+        names = tar.getnames()
+        assert tar.getmember("made").size == 300_000
+    assert "bin/busybox" in names
+    assert not any(name.startswith(("proc/", "data/")) for name in names)
+
+
+def test_prune_removes_what_does_not_run(docker: Docker, web: str) -> None:
+    docker.run("create", "--name", "other", "--label", "old", "busybox", "true")
+
+    assert docker.run("container", "prune", "-f", "--filter", "label=new").out.startswith("Total reclaimed space")
+    assert docker.run("container", "prune", "-f", "--filter", "until=1h").out.startswith("Total reclaimed space")
+    docker.run("container", "prune", "-f", "--filter", "label=old")
+    assert docker.run("ps", "-a", "--format", "{{.Names}}").out == f"{web}\n"
+
+
+def test_dockers_socket_in_a_container_is_ours(docker: Docker) -> None:
+    """The image `host` has what this machine has, Docker's command line among it."""
+    socket = "/var/run/docker.sock"
+    options = ["-v", f"{socket}:{socket}", "-e", f"DOCKER_HOST=unix://{socket}", "--name", "inside"]
+
+    ran = docker.run("run", "--rm", *options, "host", docker.program, "ps", "--format", "{{.Names}}")
+
+    assert ran.out == "inside\n"
+    assert not os.path.isdir(socket)
