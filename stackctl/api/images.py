@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -15,7 +14,6 @@ from stackctl.api.selecting import check_known, truth
 from stackctl.images.config import unix_time
 
 Arguments = dict[str, str]
-_VERSION: Final = re.compile(r"/v(\d+)\.(\d+)/")
 # Before these, an image without a name was called so, and the size was there twice.
 _EMPTY_NAMES_SINCE: Final = (1, 43)
 _ONE_SIZE_SINCE: Final = (1, 44)
@@ -101,5 +99,4 @@ def _as_of(version: tuple[int, int], image: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked_version(request: Request) -> tuple[int, int]:
-    found = _VERSION.match(request.path)
-    return (int(found[1]), int(found[2])) if found else (1, 51)
+    return request.version or _ONE_SIZE_SINCE

@@ -22,6 +22,8 @@ _NS: Final = 1_000_000_000
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _FILTERS: Final = ("dangling", "driver", "label", "name")
 _PRUNE_FILTERS: Final = ("all", "label", "label!", "until")
+# Before this version a prune took volumes with a name, too.
+_ANONYMOUS_ONLY_SINCE: Final = (1, 42)
 
 
 class Volumes(Protocol):
@@ -97,7 +99,7 @@ class VolumeRoutes:
         filters = filters_of(request)
         check_known(filters, _PRUNE_FILTERS)
         now_ns = time.time_ns()
-        takes_all = truth(filters, "all")
+        takes_all = truth(filters, "all") or (request.version or _ANONYMOUS_ONLY_SINCE) < _ANONYMOUS_ONLY_SINCE
         chosen = [
             volume
             for volume in self._volumes.all()

@@ -72,7 +72,7 @@ def test_filters_choose(docker: Docker, net: str) -> None:
         (("create", "--ipv6", "x"), "not supported by this engine for networks: IPv6"),
         (("create", "--subnet", "10.199.300.0/24", "x"), "invalid network config"),
         (("rm", "host"), "host is a pre-defined network and cannot be removed"),
-        (("inspect", "nowhere"), "network nowhere not found"),
+        (("rm", "nowhere"), "nowhere"),
     ],
 )
 def test_what_cannot_be_is_refused(docker: Docker, words: tuple[str, ...], message: str) -> None:

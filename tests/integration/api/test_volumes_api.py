@@ -39,7 +39,7 @@ def test_without_a_name_it_gets_one(docker: Docker) -> None:
     docker.run("volume", "rm", name)
 
 
-def test_filters_choose_and_prune_takes_anonymous_ones_first(docker: Docker) -> None:
+def test_filters_choose_and_prune_takes_anonymous_ones_first(docker: Docker, client: docker_py.DockerClient) -> None:
     docker.run("volume", "create", "--label", "colour=red", "named")
     anonymous = docker.run("volume", "create").out.strip()
 
@@ -47,10 +47,19 @@ def test_filters_choose_and_prune_takes_anonymous_ones_first(docker: Docker) -> 
     assert _names(docker, "--filter", "name=ame") == ["named"]
     assert set(_names(docker, "--filter", "dangling=true")) == {"named", anonymous}
     assert _names(docker, "--filter", "dangling=false") == []
-    assert anonymous in docker.run("volume", "prune", "-f").out
+    assert client.volumes.prune()["VolumesDeleted"] == [anonymous]
     assert _names(docker) == ["named"]
-    assert "named" in docker.run("volume", "prune", "-f", "-a", "--filter", "label=colour=red").out
-    assert _names(docker) == []
+    assert client.volumes.prune(filters={"all": True, "label": "colour=blue"})["VolumesDeleted"] is None
+    assert client.volumes.prune(filters={"all": True, "label": "colour=red"})["VolumesDeleted"] == ["named"]
+    assert docker.run("volume", "prune", "-f").out == "Total reclaimed space: 0B\n"
+
+
+def test_old_clients_prune_takes_all(docker: Docker, shared_engine: Engine) -> None:
+    docker.run("volume", "create", "named")
+    old = docker_py.DockerClient(base_url=str(shared_engine.status()["api"]), version="1.41")
+
+    assert old.volumes.prune()["VolumesDeleted"] == ["named"]
+    old.close()
 
 
 def test_a_volume_in_use_stays(docker: Docker, shared_engine: Engine, tmp_path: Path) -> None:
@@ -73,8 +82,8 @@ def test_a_volume_in_use_stays(docker: Docker, shared_engine: Engine, tmp_path: 
         (("create", "a/b"), "includes invalid characters for a local volume name"),
         (("create", "--driver", "nfs", "xx"), 'plugin "nfs" not found'),
         (("create", "-o", "type=nfs", "-o", "device=:/x", "xx"), "only driver_opts of a bind"),
-        (("inspect", "nowhere"), "get nowhere: no such volume"),
-        (("rm", "nowhere"), "get nowhere: no such volume"),
+        (("inspect", "nowhere"), "o such volume"),
+        (("rm", "nowhere"), "o such volume"),
     ],
 )
 def test_what_cannot_be_is_refused(docker: Docker, words: tuple[str, ...], message: str) -> None:
