@@ -13,6 +13,7 @@ from stackctl.api.connection import BadRequest, ClientGone, Connection, Request
 from stackctl.api.routing import Answer, Route
 from stackctl.engines.local_images import ImportedRoot
 from stackctl.errors import StackctlError
+from stackctl.images.exports import Pushed
 from stackctl.model.image import parse_image_ref
 from stackctl.model.registry import Credentials, PullProgress, TellProgress
 from stackctl.wire.credentials import credentials_from_json
@@ -40,6 +41,9 @@ class Registries(Protocol):
         tell: TellProgress,
         cancelled: Callable[[], bool],
     ) -> list[str]: ...
+    def push(
+        self, reference: str, credentials: Credentials, tell: TellProgress, cancelled: Callable[[], bool]
+    ) -> list[tuple[str, Pushed]]: ...
     def log_in(self, registry: str, credentials: Credentials) -> None: ...
 
 
@@ -137,11 +141,23 @@ class ImageTransferRoutes:
                 messages.send({"status": line})
         messages.end()
 
-    def _push(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
-        for _piece in request.body():
+    def _push(self, request: Request, connection: Connection, arguments: Arguments) -> None:
+        """Whatever goes wrong is told in the stream, as Docker does."""
+        credentials = credentials_of(request.headers.get("x-registry-auth", ""))
+        for _ in request.body():
             pass
-        message = f"pushing is not supported yet by this engine: {arguments['name']} stays here"
-        return Answer(501, {"message": message})
+        messages = Messages(connection)
+        reference = _joined(arguments["name"], request.value("tag"))
+        try:
+            pushed = self._registries.push(reference, credentials, messages.tell, messages.is_unwanted)
+        except StackctlError as error:
+            messages.fail(error)
+        else:
+            for tag, manifest in pushed:
+                messages.send({"status": f"{tag}: digest: {manifest.digest} size: {manifest.size}"})
+                aux = {"Tag": tag, "Digest": manifest.digest, "Size": manifest.size}
+                messages.send({"progressDetail": {}, "aux": aux})
+        messages.end()
 
     def _log_in(self, request: Request, _: Connection, __: Arguments) -> Answer:
         shape = request.json()
@@ -181,7 +197,9 @@ class Messages:
 
     def fail(self, error: StackctlError) -> None:
         """Tell what went wrong, in the middle of the stream."""
-        self.send({"errorDetail": error_to_json(error), "error": error.message})
+        # ``errorDetail`` holds a number under ``code`` for Docker's clients: ours read theirs beside it.
+        detail = {"message": error.message}
+        self.send({"errorDetail": detail, "error": error.message, "stackctlError": error_to_json(error)})
 
     def end(self) -> None:
         """End the stream."""

@@ -92,7 +92,7 @@ def _follow(settings: Settings, engine: EngineClient, wanted: Wanted, course: Pu
     digest = status = ""
     for message in engine.image_pull(*wanted, registry_auth(settings, wanted.reference)):
         if message.get("error"):
-            raise error_from_json(message.get("errorDetail") or {"message": message["error"]})
+            raise error_from_json(message.get("stackctlError") or {"message": message["error"]})
         text = str(message.get("status") or "")
         digest = text.removeprefix("Digest: ") if text.startswith("Digest: ") else digest
         status = text if text.startswith("Status: ") else status

@@ -63,7 +63,7 @@ class LocalImages:
             names += [name for name in _named(image, reference) if name not in names]
         for image, _ in wanted.values():
             self._tell("save", image.id, image.id)
-        return self._store.save(list(wanted.values()))
+        return self._store.exports.save(list(wanted.values()))
 
     def import_root(self, stream: Readable, made: ImportedRoot) -> str:
         """Make an image out of a root tar, and return its id."""

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stackctl.errors import Conflict
+from stackctl.errors import Conflict, NotFound
+from stackctl.images.config import StoredImage
+from stackctl.images.exports import Pushed
+from stackctl.images.incoming import parse_tag
 from stackctl.images.store import ImageStore
-from stackctl.model.image import DEFAULT_REGISTRY, HOST_IMAGE, ResolvedImage, parse_image_ref
+from stackctl.model.image import DEFAULT_REGISTRY, HOST_IMAGE, ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.registry import ANONYMOUS, Credentials, PullProgress, TellProgress
 from stackctl.reconcile.action import PullImage
 from stackctl.reconcile.engine import CancelCheck, ImageRequest
@@ -78,6 +81,38 @@ class LocalRegistries:
         pulled = self._store.pull(reference, platform, access)
         news = "Downloaded newer image for" if pulled.is_new else "Image is up to date for"
         return [f"Digest: {pulled.digest}", f"Status: {news} {reference}"]
+
+    def push(
+        self,
+        reference: str,
+        credentials: Credentials,
+        tell: TellProgress,
+        cancelled: Callable[[], bool],
+    ) -> list[tuple[str, Pushed]]:
+        """Push an image under its name, or under all its tags in a repository when that names none.
+
+        Return the tags and what they lead to.
+        """
+        access = self._access(reference, credentials=credentials, tell=tell, cancelled=cancelled)
+        pushed = []
+        for name, image in self._to_push(reference):
+            tell(PullProgress(f"The push refers to repository [{name.registry}/{name.repository}]"))
+            pushed.append((name.tag, self._store.exports.push(image, name, access)))
+        return pushed
+
+    def _to_push(self, reference: str) -> list[tuple[ImageRef, StoredImage]]:
+        name = parse_tag(reference)
+        if ":" in reference.rpartition("/")[2]:
+            return [(name, self._store.inspect(reference))]
+        found = [
+            (other, image)
+            for image in self._store.list()
+            for other in map(parse_image_ref, image.tags)
+            if (other.registry, other.repository) == (name.registry, name.repository)
+        ]
+        if not found:
+            raise NotFound(f"An image does not exist locally with the tag: {reference}", code="image-not-found")
+        return found
 
     def fetch(self, reference: str, platform: str, cancelled: Callable[[], bool]) -> str:
         """Pull an image as who the engine was asked by, and return its id."""

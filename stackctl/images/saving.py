@@ -22,7 +22,7 @@ from stackctl.model.image import parse_image_ref
 _PIECE: Final = 1 << 18
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
-_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _INDEX: Final = "application/vnd.oci.image.index.v1+json"
 _COMPRESSED: Final = ((b"\x1f\x8b", "+gzip"), (b"\x28\xb5\x2f\xfd", "+zstd"))
 
@@ -40,9 +40,8 @@ def archive(files: StoreFiles, images: Sequence[SavedImage]) -> Iterator[bytes]:
     entries, manifests = [], []
     written: set[str] = set()
     for saved in images:
-        layers = [_descriptor(files, blob) for blob in saved.blobs]
-        config = {"mediaType": _CONFIG, "digest": saved.image.id, "size": len(saved.image.document)}
-        document = _json({"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": layers})
+        layers = [descriptor(files, blob) for blob in saved.blobs]
+        document = _json(manifest(config_descriptor(saved.image), layers))
         for digest, content in ((saved.image.id, saved.image.document), (digest_of(document), document)):
             if digest not in written:
                 yield from _member(_path(digest), content)
@@ -66,7 +65,7 @@ def archive(files: StoreFiles, images: Sequence[SavedImage]) -> Iterator[bytes]:
 
 
 def _index_entries(digest: str, size: int, names: Sequence[str]) -> list[dict[str, Any]]:
-    entry = {"mediaType": _MANIFEST, "digest": digest, "size": size}
+    entry = {"mediaType": MANIFEST, "digest": digest, "size": size}
     return [{**entry, "annotations": _annotations(name)} for name in names] or [entry]
 
 
@@ -75,7 +74,18 @@ def _annotations(name: str) -> Mapping[str, str]:
     return {"io.containerd.image.name": str(full), "org.opencontainers.image.ref.name": full.tag}
 
 
-def _descriptor(files: StoreFiles, blob: str) -> dict[str, Any]:
+def manifest(config: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an OCI manifest."""
+    return {"schemaVersion": 2, "mediaType": MANIFEST, "config": dict(config), "layers": list(layers)}
+
+
+def config_descriptor(image: StoredImage) -> dict[str, Any]:
+    """Return what a manifest says of an image's configuration."""
+    return {"mediaType": _CONFIG, "digest": image.id, "size": len(image.document)}
+
+
+def descriptor(files: StoreFiles, blob: str) -> dict[str, Any]:
+    """Return what a manifest says of a layer's blob. Raises ImageError when it is gone, OSError."""
     try:
         with open(files.blob(blob), "rb") as file:
             start, size = file.read(4), os.fstat(file.fileno()).st_size

@@ -11,13 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from stackctl.errors import Conflict, ImageError, NotFound
-from stackctl.images import disk, host, layers, saving
+from stackctl.images import disk, host, layers
 from stackctl.images.archive import read_archive
 from stackctl.images.build.image_builds import ImageBuilds
 from stackctl.images.chunks import Readable
 from stackctl.images.collect import collect
 from stackctl.images.config import StoredImage, describe
 from stackctl.images.disk import EMPTY_LAYER, StoreFiles
+from stackctl.images.exports import ImageExports
 from stackctl.images.import_tar import ImportRequest, read_root_tar
 from stackctl.images.incoming import (
     IMAGE_ID,
@@ -79,6 +80,7 @@ class ImageStore:
             disk.sweep_temporary(self._files)
             collect(self._files, self._index)
         self.builds = ImageBuilds(self, self._files, self._index)
+        self.exports = ImageExports(self._files, self._index, self.registry_settings)
 
     def close(self) -> None:
         """Close the index."""
@@ -232,13 +234,6 @@ class ImageStore:
         image_id = self._index.id_of(full) if full else ""
         found = self._resolved(image_id) if image_id else None
         return found if found is not None and fits(found.config, platform or str(host_platform())) else None
-
-    def save(self, images: Sequence[tuple[StoredImage, Sequence[str]]]) -> Iterator[bytes]:
-        """Yield an archive of images, each under these of its names (familiar form). Raises ImageError."""
-        with reported(), disk.together(self._files.sweep_lock):
-            blobs = [[row.blob for row in self._index.layers(image.id)] for image, _ in images]
-            saved = [saving.SavedImage(image, held, names) for (image, names), held in zip(images, blobs, strict=True)]
-            yield from saving.archive(self._files, saved)
 
     def import_tar(
         self,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stackctl.images.registry.client import Repository
 from stackctl.images.registry.mirrored import Mirrored, Source
 from stackctl.images.registry.patience import CancelCheck, Patience
+from stackctl.images.registry.pushing import PushRepository
 from stackctl.images.registry.settings import RegistrySettings
 from stackctl.model.image import ImageRef
 from stackctl.model.registry import ANONYMOUS, Credentials, PullProgress, TellProgress
@@ -40,6 +42,16 @@ class Access:
         ]
         return Mirrored(mirrors, origin, self.cancelled) if mirrors else origin
 
+    def to_push(self, reference: ImageRef, settings: RegistrySettings) -> PushRepository:
+        """Return the repository of a reference, to push to: mirrors have no part in that."""
+        return PushRepository(reference, self.credentials, settings, **self._ways(self.patience))
+
+    def _ways(self, patience: Patience) -> Any:
+        def waiting(seconds: float) -> None:
+            self.tell(PullProgress(_again_in(max(round(seconds), 1))))
+
+        return {"patience": patience, "cancelled": self.cancelled, "waiting": waiting}
+
     def _repository(
         self,
         reference: ImageRef,
@@ -48,12 +60,4 @@ class Access:
         patience: Patience,
         mirror: str = "",
     ) -> Repository:
-        return Repository(
-            reference,
-            credentials,
-            settings,
-            patience=patience,
-            cancelled=self.cancelled,
-            waiting=lambda seconds: self.tell(PullProgress(_again_in(max(round(seconds), 1)))),
-            mirror=mirror,
-        )
+        return Repository(reference, credentials, settings, mirror=mirror, **self._ways(patience))

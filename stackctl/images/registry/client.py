@@ -57,6 +57,8 @@ class Repository:
     Every method raises ImageError, NotFound for what is not there; both name the image as the user did.
     """
 
+    actions = "pull"
+
     def __init__(
         self,
         reference: ImageRef,
@@ -83,7 +85,7 @@ class Repository:
             is_insecure=self._is_insecure,
             proxies=settings.proxies,
         )
-        scope = f"repository:{reference.repository}:pull" if reference.repository else ""
+        scope = f"repository:{reference.repository}:{self.actions}" if reference.repository else ""
         self._auth = Authorizer(self._transport, credentials, scope, clock=time.monotonic)
         self._patience = patience
         self._is_abandoned = threading.Event()
@@ -168,7 +170,7 @@ class Repository:
         url = self._found_base() + path
         for _ in range(_LOGINS):
             sent = self._auth.header()
-            reply = self._transport.get(url, {**(headers or {}), **_authorization(sent)}, method=method)
+            reply = self._transport.get(url, {**(headers or {}), **authorization(sent)}, method=method)
             if reply.status < 400:
                 return reply
             with reply:
@@ -205,7 +207,7 @@ class Repository:
             return ImageError(f"registry {self._registry} refuses the login: {why}", code="registry-denied")
         host = "" if self._registry == "docker.io" else f" {self._registry}"
         return ImageError(
-            f"pull access denied for {self._name}: {why}",
+            f"{self.actions.rpartition(',')[2]} access denied for {self._name}: {why}",
             code="registry-denied",
             hint=f"it does not exist, or it needs: stackctl login{host}",
         )
@@ -264,7 +266,7 @@ class _Download:
         return reply.status == 206 and match is not None and int(match[1]) == self._done
 
 
-def _authorization(header: str) -> dict[str, str]:
+def authorization(header: str) -> dict[str, str]:
     return {"Authorization": header} if header else {}
 
 

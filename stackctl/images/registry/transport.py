@@ -11,7 +11,7 @@ import http.client
 import ssl
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from stackctl.errors import ImageError
@@ -67,6 +67,12 @@ class Reply:
         self.close()
 
 
+class Body(Protocol):
+    """What is read while it is sent."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
 class Transport:
     """Sends requests to whichever host an URL names.
 
@@ -106,7 +112,11 @@ class Transport:
         """Send a POST. Raises as ``get``; a redirect is an answer like any other."""
         return self._send("POST", url, headers, body)
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body) -> Reply:
+        """Send a request with a body, which is read as it goes out. Raises as ``get``; a redirect is an answer."""
+        return self._send(method, url, headers, body)
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None) -> Reply:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         proxy = self._proxies.proxy_for(url)
@@ -180,6 +190,13 @@ def _target(source: str, location: str) -> str:
     if urlsplit(source).scheme == "https" and after.scheme == "http":
         raise ImageError(f"{host} redirects to {after.netloc} without TLS", code="registry-error")
     return target
+
+
+def moved_to(source: str, location: str) -> str:
+    """Return where an answer of ``source`` says to go on. Raises ImageError for where we do not go."""
+    if not location:
+        raise ImageError(f"{urlsplit(source).netloc} does not say where to upload", code="registry-error")
+    return _target(source, location)
 
 
 def _reason(error: Exception) -> str:

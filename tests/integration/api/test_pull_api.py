@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import docker as docker_py
@@ -9,7 +10,8 @@ import pytest
 
 from tests.support.docker_cli import Docker
 from tests.support.docker_registry import USER, DockerRegistry, docker_registry
-from tests.support.images import busybox_image
+from tests.support.images import Image, busybox_image, files_tar
+from tests.support.registry import Registry, Told, serving
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +95,22 @@ def test_a_login_lets_a_pull_in(docker: Docker, closed: DockerRegistry) -> None:
     docker.run("logout", closed.address)
     docker.run("rmi", name)
     assert "pull access denied" in docker.run("pull", name, status=1).err
+
+
+def test_a_failure_in_the_middle_is_understood(docker: Docker, client: docker_py.DockerClient) -> None:
+    with serving(Registry()) as registry:
+        registry.put(Image((files_tar({"a": b"1"}),)))
+        registry.trick = lambda asked: Told(200, b"x" * 10240) if asked.path.endswith(_layer(registry)) else None
+
+        refused = docker.run("pull", f"{registry.address}/app:1", status=1).err
+        assert "unmarshal" not in refused
+        assert _layer(registry)[:19] in refused
+        *_, last = client.api.pull(f"{registry.address}/app", tag="1", stream=True, decode=True)
+        assert last["errorDetail"] == {"message": last["error"]}
+
+
+def _layer(registry: Registry) -> str:
+    kind, body = registry.manifests["app", "1"]
+    assert kind
+    digest: str = json.loads(body)["layers"][0]["digest"]
+    return digest
