@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from stackctl.cli import declared
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_request, loaded_document
 from stackctl.errors import UsageError
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 _LISTS = ("services", "volumes", "networks", "models", "images", "profiles", "environment", "variables")
 
 
-@click.command()
-@click.option("--format", "form", type=click.Choice(("yaml", "json")), default="yaml", help="How to print it.")
-@click.option("-q", "--quiet", is_flag=True, help="Only check: print nothing but what is wrong.")
-@click.option("-o", "--output", default="", metavar="FILE", help="Write to a file.")
-@click.option("--services", "list_services", is_flag=True, help="List services.")
-@click.option("--volumes", "list_volumes", is_flag=True, help="List volumes.")
-@click.option("--networks", "list_networks", is_flag=True, help="List networks.")
-@click.option("--models", "list_models", is_flag=True, help="List models.")
-@click.option("--images", "list_images", is_flag=True, help="List images.")
-@click.option("--profiles", "list_profiles", is_flag=True, help="List profiles.")
-@click.option("--environment", "list_environment", is_flag=True, help="List the variables that can be named.")
-@click.option("--variables", "list_variables", is_flag=True, help="List the variables that are named, and defaults.")
-@click.option("--hash", "hashed", default="", metavar="SERVICE|*", help="List services, each with a hash of itself.")
-@click.option("--no-interpolate", is_flag=True, help="Leave variables as they are written.")
-@click.option("--no-normalize", is_flag=True, help="Add no defaults.")
-@click.option("--no-path-resolution", is_flag=True, help="Leave relative paths as they are written.")
-@click.option("--no-env-resolution", is_flag=True, help="Leave env_file as it is written.")
-@click.option("--no-consistency", is_flag=True, help="Skip the checks between parts of the file.")
-@click.option("--explain", "explained", default="", metavar="PATH", help="Tell where a value came from.")
-@click.option("--resolve-image-digests", is_flag=True, help="Name every image by its digest, asked of its registry.")
-@click.option("--lock-image-digests", is_flag=True, help="Print a stack file that only names images by digest.")
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@declared.command()
+@declared.option("--format", "form", type=declared.Choice(("yaml", "json")), default="yaml", help="How to print it.")
+@declared.flag("-q", "--quiet", help="Only check: print nothing but what is wrong.")
+@declared.option("-o", "--output", default="", metavar="FILE", help="Write to a file.")
+@declared.flag("--services", "list_services", help="List services.")
+@declared.flag("--volumes", "list_volumes", help="List volumes.")
+@declared.flag("--networks", "list_networks", help="List networks.")
+@declared.flag("--models", "list_models", help="List models.")
+@declared.flag("--images", "list_images", help="List images.")
+@declared.flag("--profiles", "list_profiles", help="List profiles.")
+@declared.flag("--environment", "list_environment", help="List the variables that can be named.")
+@declared.flag("--variables", "list_variables", help="List the variables that are named, and defaults.")
+@declared.option("--hash", "hashed", default="", metavar="SERVICE|*", help="List services, each with a hash of itself.")
+@declared.flag("--no-interpolate", help="Leave variables as they are written.")
+@declared.flag("--no-normalize", help="Add no defaults.")
+@declared.flag("--no-path-resolution", help="Leave relative paths as they are written.")
+@declared.flag("--no-env-resolution", help="Leave env_file as it is written.")
+@declared.flag("--no-consistency", help="Skip the checks between parts of the file.")
+@declared.option("--explain", "explained", default="", metavar="PATH", help="Tell where a value came from.")
+@declared.flag("--resolve-image-digests", help="Name every image by its digest, asked of its registry.")
+@declared.flag("--lock-image-digests", help="Print a stack file that only names images by digest.")
+@declared.services
 def config(
     form: str, quiet: bool, output: str, hashed: str, explained: str, services: tuple[str, ...], **flags: bool
 ) -> None:
@@ -61,7 +61,7 @@ def config(
         with open(os.path.join(settings.cwd, output), "w", encoding="utf-8") as file:
             file.write(text)
     else:
-        click.echo(text, nl=False)
+        sys.stdout.write(text)
 
 
 def _request(settings: Settings, flags: dict[str, bool], services: tuple[str, ...], wanted: str) -> LoadRequest:

@@ -15,7 +15,7 @@ from stackctl.cli.failure import Failure
 from stackctl.cli.settings import Settings, choose_ansi, choose_progress, use
 
 DECLARED: Final = frozenset(
-    {"create", "down", "exec", "kill", "logs", "plan", "restart", "run", "scale", "start", "stop", "up"}
+    {"config", "create", "down", "exec", "kill", "logs", "plan", "restart", "run", "scale", "start", "stop", "up"}
 )
 _ONCE: Final = {
     "-p": "project_name",

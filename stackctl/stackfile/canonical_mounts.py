@@ -68,7 +68,7 @@ def _short_volume(text: str, mark: Mark, context: Context) -> Node:
         raise _Wrong(f"`{text}` has too many colons.")
     if any(is_drive(part) for part in parts):
         _warn_about_drive(text, mark, context)
-    if len(text) < 3:
+    if len(text.encode("utf-8", "surrogatepass")) < 3:
         return mapping({"type": Scalar("volume", mark), "target": Scalar(_clean(text), mark)}, mark)
     if len(parts) == 1:
         return _mount("volume", None, parts[0], mark, ())

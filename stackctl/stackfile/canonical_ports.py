@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import NamedTuple
 
@@ -146,6 +145,8 @@ def _split(address: str) -> tuple[str, str, str]:
 
 
 def _is_address(text: str) -> bool:
+    import ipaddress  # 2 ms: only where a port is published on an address of its own
+
     try:
         ipaddress.ip_address(text)
     except ValueError:

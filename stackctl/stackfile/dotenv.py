@@ -103,7 +103,8 @@ class _Reader:
         key = match[0] if match is not None else ""
         follows = line[len(key) : len(key) + 1]
         name = key.strip(_SPACES)
-        if follows not in ("=", ":", "", "#") or any(space in name for space in _SPACES):
+        is_comment = follows == "#" and key.endswith(" ")
+        if (follows not in ("=", ":", "") and not is_comment) or any(space in name for space in _SPACES):
             self._fail_key(name, follows, len(key))
         self.offsets[name] = self._at
         if not name and follows in ("=", ":"):

@@ -141,7 +141,9 @@ class Extends:
 
     def _load(self, full: str, mark: Mark) -> _File | None:
         shown = os.path.relpath(full, self._workshop.sources.cwd)
-        documents = self._workshop.parse(full if shown.startswith("..") else shown, asked_by=mark)
+        file = full if shown.startswith("..") else shown
+        self._workshop.note_asked(file, "extended", mark)
+        documents = self._workshop.parse(file, asked_by=mark)
         if not documents:
             return None
         folder = os.path.dirname(full)

@@ -13,7 +13,7 @@ from stackctl.stackfile.extends import Extends
 from stackctl.stackfile.include import Included, included
 from stackctl.stackfile.interpolate import Environment, Interpolation
 from stackctl.stackfile.merge import Clashes, drop_nulls, merge, merge_service, remove, take_resets
-from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, kind_of, mapping, without
+from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, child_mapping, kind_of, mapping, text_of, without
 from stackctl.stackfile.problems import Problems
 from stackctl.stackfile.schema import check_node
 from stackctl.stackfile.sources import Sources
@@ -22,6 +22,8 @@ from stackctl.stackfile.yaml_text import decode_text, lines_of, read_yaml
 
 if TYPE_CHECKING:
     from stackctl.stackfile.trace import Trace
+
+_LONGEST_CHAIN = 5
 
 
 class Workshop:
@@ -37,6 +39,8 @@ class Workshop:
         """False once a file or a base could not be had."""
         self.environments: list[Environment] = []
         self.trace: Trace | None = None
+        self.asked_for: dict[str, tuple[str, Mark]] = {}
+        """Files that another one brought: how, and where it says so."""
         self._parsed: dict[str, list[Node] | None] = {}
 
     def parse(self, file: str, *, asked_by: Mark | None = None) -> list[Node] | None:
@@ -44,6 +48,20 @@ class Workshop:
         if file not in self._parsed:
             self._parsed[file] = self._parse(file, asked_by)
         return self._parsed[file]
+
+    def note_asked(self, file: str, how: str, mark: Mark) -> None:
+        """Remember, for what is said of ``file``, that another file brought it; the first one counts."""
+        if mark.line and mark.file != file:
+            self.asked_for.setdefault(file, (how, mark))
+
+    def chain(self, file: str) -> tuple[str, ...]:
+        """Return sentences that say how ``file`` came to be read, the nearest first."""
+        found: list[str] = []
+        while file in self.asked_for and len(found) < _LONGEST_CHAIN:
+            how, mark = self.asked_for[file]
+            found.append(f"`{file}` is {how} by {mark.file}:{mark.line}:{mark.column}.")
+            file = mark.file
+        return tuple(found)
 
     def _parse(self, file: str, asked_by: Mark | None) -> list[Node] | None:
         text = self.read_text(file, asked_by=asked_by)
@@ -90,6 +108,7 @@ class Workshop:
             document = interpolation.tree(document)
             interpolation.report(self.problems)
         document, resets = take_resets(document)
+        self._check_gpus(document, earlier)
         document = cast(document, self.problems)
         check_node(drop_nulls(document, earlier), self.problems, is_partial=True)
         if not isinstance(document, Mapping):
@@ -128,6 +147,15 @@ class Workshop:
                 hint="write both in the same form, or put `!override` before the later one",
             )
 
+    def _check_gpus(self, document: Node, earlier: Node | None) -> None:
+        """``gpus: all`` is text, which cannot be merged onto a list; once it is canonical, it is a list too."""
+        for name, service in _services(document).items():
+            gpus = service.entries.get("gpus") if isinstance(service, Mapping) else None
+            before = _services(earlier).get(name)
+            known = before.entries.get("gpus") if isinstance(before, Mapping) else None
+            if gpus is not None and known is not None and text_of(gpus) is not None:
+                self._report([(gpus, known)])
+
     def _warn_about_version(self, document: Mapping) -> None:
         if "version" in document.entries:
             self.problems.warning(
@@ -137,6 +165,11 @@ class Workshop:
                 detail="`version` has no meaning any more and is ignored.",
                 hint="remove it",
             )
+
+
+def _services(node: Node | None) -> dict[str, Node]:
+    services = child_mapping(node, "services")
+    return services.entries if services is not None else {}
 
 
 def load_files(
@@ -154,6 +187,8 @@ def load_files(
     """
     total: Node = mapping({}, asked_by or Mark("", 0))
     for file in files:
+        if asked_by is not None:
+            workshop.note_asked(file, "included", asked_by)
         documents = workshop.parse(file, asked_by=asked_by)
         if documents == []:
             _report_empty(file, workshop)

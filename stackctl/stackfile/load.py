@@ -9,7 +9,7 @@ Total: whatever is in the files, the result is a Document or diagnostics, and al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -94,13 +94,19 @@ def load(request: LoadRequest, *, read: ReadFile = read_from_disk, trace: Trace 
     known = project.variables if project is not None else request.environment
     return Loaded(
         document=None if problems.has_errors else document,
-        diagnostics=problems.all(),
+        diagnostics=tuple(_with_chain(found, workshop) for found in problems.all()),
         lines=sources.line_texts(),
         files_read=tuple(dict.fromkeys(sources.present)),
         files_absent=tuple(dict.fromkeys(sources.absent)),
         files_found=tuple(dict.fromkeys(sources.found)),
         variables=MappingProxyType({name: known.get(name) for name in sorted(asked)}),
     )
+
+
+def _with_chain(found: Diagnostic, workshop: Workshop) -> Diagnostic:
+    """Add how the file it speaks of came to be read, if another one brought it."""
+    chain = workshop.chain(found.sources[0].file) if found.sources else ()
+    return replace(found, detail="\n".join([found.detail, *chain])) if chain else found
 
 
 def variables_of(request: LoadRequest, *, read: ReadFile = read_from_disk) -> tuple[Use, ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stackctl.diagnostics import Diagnostic, Severity
+from stackctl.diagnostics import Diagnostic, Severity, SourceRange
 from stackctl.model.path import Path
 from stackctl.stackfile.node import Mark
+
+_ONCE_A_PLACE = ("unknown-key", "wrong-type")
 
 
 class Problems:
@@ -14,6 +16,7 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
+        self._said: set[tuple[str, tuple[SourceRange, ...]]] = set()
 
     def error(self, code: str, summary: str, *marks: Mark, detail: str = "", hint: str = "") -> None:
         """Add an error at ``marks``, the most specific first."""
@@ -46,6 +49,11 @@ class Problems:
         self, severity: Severity, code: str, summary: str, marks: tuple[Mark, ...], detail: str, hint: str
     ) -> None:
         sources = tuple(dict.fromkeys(mark.range() for mark in marks if mark.line))
+        if sources and code in _ONCE_A_PLACE:
+            # A service that others extend is looked at again as a part of each of them.
+            if (code, sources) in self._said:
+                return
+            self._said.add((code, sources))
         found = Diagnostic(severity=severity, code=code, summary=summary, detail=detail, hint=hint, sources=sources)
         self._found.setdefault(found)
 

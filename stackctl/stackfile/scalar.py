@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
 
 from stackctl.stackfile.node import Atom
 
@@ -103,6 +102,8 @@ def _float_text(value: float) -> str:
     """Go's shortest %g: an exponent of at least two digits from 1e6 up and below 1e-4."""
     if math.isnan(value) or math.isinf(value):
         return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
+    from decimal import Decimal  # 2 ms: few files have a number with a point
+
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)
     mark = "-" if sign else ""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
-_BYTES = re.compile(r"\s*[-+]?\d+\s*", re.ASCII)
+_BYTES = re.compile(r"[-+]?\d+", re.ASCII)
 _SIZE = re.compile(
-    r"\s*\+?((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,2})?)\s*(?:([kmgtp])(?:i?b)?|b)?\s*", re.IGNORECASE | re.ASCII
+    r"\+?((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d{1,2})?) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE | re.ASCII
 )
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
@@ -35,7 +34,7 @@ def parse_bytes(text: str) -> int | None:
     match = _SIZE.fullmatch(text)
     if match is None:
         return None
-    size = int(Fraction(match[1]) * 1024 ** _POWERS[(match[2] or "").lower()])
+    size = _times(match[1], 1024 ** _POWERS[(match[2] or "").lower()])
     return size if abs(size) < _LARGEST else None
 
 
@@ -45,7 +44,7 @@ def parse_duration_ns(text: str) -> int | None:
     body = text.lstrip("+-")
     if body == "0":
         return 0
-    total = Fraction(0)
+    total = 0
     end = 0
     if len(text) > 100:
         return None
@@ -53,10 +52,20 @@ def parse_duration_ns(text: str) -> int | None:
         if match.start() != end:
             return None
         end = match.end()
-        total += Fraction(match[1]) * _UNITS_NS[match[2]]
+        total += _times(match[1], _UNITS_NS[match[2]])
     if end == 0 or end != len(body) or total >= _LARGEST:
         return None
-    return sign * int(total)
+    return sign * total
+
+
+def _times(number: str, factor: int) -> int:
+    """Return a decimal number of any form times ``factor``, rounded down."""
+    mantissa, _, exponent = number.lower().partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    power = int(exponent or 0) - len(fraction)
+    amount = int(f"{whole}{fraction}") * factor
+    scale = int(10 ** abs(power))
+    return amount * scale if power >= 0 else amount // scale
 
 
 def duration_text(nanoseconds: int) -> str:

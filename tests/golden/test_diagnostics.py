@@ -37,3 +37,25 @@ def test_a_mistake_is_explained_in_these_words(case: Path, call: Command, shop: 
 
 def test_there_are_cases() -> None:
     assert len(_CASES) >= 60
+
+
+def test_how_a_file_came_to_be_read_is_said(call: Command, shop: Path) -> None:
+    (shop / "sub").mkdir()
+    (shop / "compose.yaml").write_text("include: [sub/db.yaml]\nservices: {web: {image: nginx}}\n")
+    (shop / "sub" / "db.yaml").write_text("services:\n  db:\n    extends: {file: base.yaml, service: base}\n")
+    (shop / "sub" / "base.yaml").write_text("services:\n  base:\n    image: pg\n    prots: []\n")
+
+    status, out, err = call("config", "--quiet")
+
+    assert (status, out) == (1, "")
+    assert err == (
+        "error[unknown-key]: Unknown key\n"
+        "  --> sub/base.yaml:4:5\n"
+        "    4 |     prots: []\n"
+        "      |     ^^^^^\n"
+        "`services.base` has no key `prots`.\n"
+        "`sub/base.yaml` is extended by sub/db.yaml:3:21.\n"
+        "`sub/db.yaml` is included by compose.yaml:1:11.\n"
+        "hint: did you mean `ports`?\n"
+        "error[stack-file]: the stack file has an error\n"
+    )

@@ -221,4 +221,7 @@ def test_files_that_include_each_other_are_an_error(tmp_path: Path) -> None:
     _, said = decoded(loaded_from(tmp_path))
 
     assert codes(said) == ["include-cycle"]
-    assert said[0].detail == "`include` goes round in a circle: compose.yaml → other.yaml → compose.yaml."
+    assert said[0].detail == (
+        "`include` goes round in a circle: compose.yaml → other.yaml → compose.yaml.\n"
+        "`other.yaml` is included by compose.yaml:1:11."
+    )
