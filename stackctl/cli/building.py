@@ -33,11 +33,13 @@ def with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, 
     from dataclasses import replace  # BuildInputs are; with the above 10 ms, only to build
 
     from stackctl.cli.contexts import ContextTar
+    from stackctl.cli.warnings import tell
 
     request = _with(request, contexts)
     inputs = dict(request.builds)
     for service in engine.builds(document.name, request):
         if service in contexts:
+            tell(settings, contexts[service].check())
             sent = engine.send_context(ContextTar(contexts[service]))
             inputs[service] = replace(inputs[service], context=sent)
     return request._replace(builds=inputs)

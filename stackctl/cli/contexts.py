@@ -16,6 +16,7 @@ from stackctl.model.build import BuildInputs
 
 if TYPE_CHECKING:
     from stackctl.cli.settings import Settings
+    from stackctl.diagnostics import Diagnostic
 
 _PIECE: Final = 1 << 18
 _DOCKERIGNORE: Final = ".dockerignore"
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
 class Context(NamedTuple):
     """A folder as the builder will see it, with its Dockerfile and what that is called in messages.
 
-    ``extra`` are files that are sent along: paths and contents.
+    ``extra`` are files that are sent along: paths and contents. ``warnings`` are about .dockerignore.
     """
 
     folder: str
@@ -41,6 +42,14 @@ class Context(NamedTuple):
     shown: str
     entries: tuple[Entry, ...]
     extra: tuple[tuple[str, bytes], ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def check(self) -> tuple[Diagnostic, ...]:
+        """Return what is worth a warning. Raises DockerfileError with all that is wrong with the Dockerfile."""
+        from stackctl.images.dockerfile.parse import parse  # 15 ms: only what is about to be built
+
+        read = parse(self.dockerfile.encode("utf-8", "surrogateescape"), self.shown)
+        return (*self.warnings, *read.warnings)
 
     def inputs(self) -> BuildInputs:
         """Return what the engine compares. Reads every file. Raises ImageError.
@@ -65,11 +74,11 @@ def read_context(settings: Settings, folder: str, dockerfile: str, *, inline: st
         raise ImageError(f"the build context {folder} is no folder", code="build-context")
     path = os.path.join(folder, dockerfile) if dockerfile else ""
     text = inline or _read(path, "the Dockerfile", hint="name it with `dockerfile:`, or --file")
-    ignore = _ignore(folder, path)
+    ignore = _ignore(folder, path, settings.cwd)
     entries = tuple(_walk(folder, "", ignore))
-    return Context(
-        folder, text, os.path.relpath(path, folder) if path else "", shown or _as_typed(path, settings.cwd), entries
-    )
+    at = os.path.relpath(path, folder) if path else ""
+    shown = shown or _as_typed(path, settings.cwd)
+    return Context(folder, text, at, shown, entries, warnings=ignore.warnings)
 
 
 def with_dockerfile(context: Context) -> tuple[Context, str]:
@@ -95,10 +104,10 @@ def _read(path: str, what: str, *, hint: str = "") -> str:
         raise ImageError(f"{what} {path} cannot be read: {error.strerror}", code="build-context", hint=hint) from error
 
 
-def _ignore(folder: str, dockerfile: str) -> Ignore:
+def _ignore(folder: str, dockerfile: str, cwd: str) -> Ignore:
     for path in (f"{dockerfile}.dockerignore" if dockerfile else "", os.path.join(folder, _DOCKERIGNORE)):
         if path and os.path.isfile(path):
-            return Ignore.parse(_read(path, "the file"), path)
+            return Ignore.parse(_read(path, "the file"), _as_typed(path, cwd))
     return Ignore()
 
 

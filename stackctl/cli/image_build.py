@@ -40,9 +40,12 @@ if TYPE_CHECKING:
 def build(folder: str, dockerfile: str, quiet: bool, **given: Any) -> None:
     """Build an image of a folder with a Dockerfile."""
     from stackctl.cli.contexts import ContextTar
+    from stackctl.cli.warnings import tell
 
     settings = current_settings()
     context, name = _context(settings, folder, dockerfile)
+    if not quiet:
+        tell(settings, context.check())
     query: dict[str, Any] = {
         "dockerfile": name,
         "target": given["target"],
