@@ -120,8 +120,7 @@ class LocalEngine:
 
     def notices(self) -> list[str]:
         """Return what was found or done on this machine that its owner should know."""
-        found: list[str] = self._supervisor.call("status")["notices"]
-        return found
+        return list(self._supervisor.call("status")["notices"])
 
     def set_aside(self) -> list[str]:
         """Return where the files of containers are whose specification was lost."""

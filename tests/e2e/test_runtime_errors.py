@@ -281,8 +281,8 @@ services:
         encoding="utf-8",
     )
     with stack.terminal("up", "-d") as terminal:
-        terminal.read_until("waiting for db to be healthy (0s)")
-        terminal.read_until("waiting for db to be healthy (1s)")
+        terminal.read_until("waiting for db to be healthy, which web needs (0s)")
+        terminal.read_until("waiting for db to be healthy, which web needs (1s)")
         stack.run("exec", "-T", "db", "touch", "/tmp/ready")
 
         assert terminal.wait() == 0

@@ -25,13 +25,15 @@ class Update(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Containers that something waits for: ``waiting for db to be healthy``."""
+    """Containers that something waits for, and why: ``waiting for db to be healthy, which web needs``."""
 
     services: tuple[str, ...]
     verb: str
+    because: str = ""
 
     def __str__(self) -> str:
-        return f"waiting for {_enumerate(self.services)} to {self.verb}"
+        why = f", {self.because}" if self.because else ""
+        return f"waiting for {_enumerate(self.services)} to {self.verb}{why}"
 
 
 # action -> kind of resource, word while it goes on, word once done
@@ -67,6 +69,7 @@ class Course:
         self._final_names: dict[str, str] = {}
         self._replaced: set[str] = set()
         self._waits: dict[int, Wait] = {}
+        self._waiting: dict[int, list[str]] = {}
         self.plan: Mapping[str, Any] = {}
 
     @property
@@ -88,10 +91,17 @@ class Course:
             if kind == "keep":
                 yield Update(f"Container {name}", "done", "Running")
         for step in _objects(plan.get("steps")):
+            self._note_who_waits(step)
             self._actions[int(step.get("n") or 0)] = str(step.get("action") or "")
             if step.get("action") == "RenameContainer":
                 before, _, after = _target(step).partition(" to ")
                 self._final_names[before] = after
+
+    def _note_who_waits(self, step: Mapping[str, Any]) -> None:
+        if step.get("action") == "StartContainer":
+            service = self._service(_target(step))
+            for before in (*(step.get("after") or ()), *(step.get("soft_after") or ())):
+                self._waiting.setdefault(before, []).append(service)
 
     def follow(self, event: Event) -> Iterator[Update]:
         """Take the event of a step; yield what it changes."""
@@ -120,12 +130,21 @@ class Course:
         verb, done = _CONDITIONS.get(condition, (condition, "Healthy"))
         containers = names.split()
         if event.get("state") == "started":
-            services = dict.fromkeys(self._services.get(name) or _service_of(name) for name in containers)
-            self._waits[number] = Wait(tuple(services), verb)
+            services = dict.fromkeys(self._service(name) for name in containers)
+            self._waits[number] = Wait(tuple(services), verb, self._why(number, event))
         elif event.get("state") != "waiting":
             self._waits.pop(number, None)
         for name in containers:
             yield from _updates(f"Container {name}", event, doing="Waiting", done=done)
+
+    def _service(self, container: str) -> str:
+        return self._services.get(container) or _service_of(container)
+
+    def _why(self, number: int, event: Event) -> str:
+        waiting = tuple(dict.fromkeys(self._waiting.get(number, ())))
+        if waiting:
+            return f"which {_enumerate(waiting)} need{'s' if len(waiting) == 1 else ''}"
+        return str(event.get("because") or "")
 
 
 def _updates(resource: str, event: Event, *, doing: str, done: str) -> Iterator[Update]:

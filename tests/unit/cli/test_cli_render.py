@@ -212,6 +212,22 @@ def test_a_wait_says_for_what_and_how_long() -> None:
     assert lines == [" waiting for db to be healthy (5s)\n", " waiting for db to be healthy (21s)\n"]
 
 
+def test_a_wait_says_who_needs_it() -> None:
+    starts = [
+        {"n": number, "action": "StartContainer", "title": f"start shop-{name}-1", "after": [1], "soft_after": []}
+        for number, name in ((2, "web"), (3, "api"))
+    ]
+    asked = {**WAIT["steps"][0], "event": "step", "state": "started", "because": "asked for by --wait"}
+    several, alone = Course(), Course()
+    list(several.begin({**WAIT, "steps": [*WAIT["steps"], *starts]}))
+    list(alone.begin(WAIT))
+    for course in (several, alone):
+        list(course.follow(asked))
+
+    assert [str(wait) for wait in several.waits] == ["waiting for db to be healthy, which web and api need"]
+    assert [str(wait) for wait in alone.waits] == ["waiting for db to be healthy, asked for by --wait"]
+
+
 def test_json_progress_is_one_object_a_line() -> None:
     lines: list[str] = []
     JsonView(lines.append).show(Update("Container shop-web-1", "working", "Starting"), 0.0)
