@@ -8,6 +8,7 @@ Source: OCI image-spec, layer.md, "Representing Changes"; kernel overlayfs.rst.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from stackctl.images.tar_reader import Kind, TarEntry
 from stackctl.images.tree import OPAQUE, is_whiteout
 
 _OVERLAY: Final = "trusted.overlay."
+_REFERENCES: Final = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE: Final = 1 << 18
@@ -211,6 +213,10 @@ def _strip(fd: int) -> None:
     # State: copied up by the kernel, with attributes that mean something to that overlay alone: a folder with
     # the origin or uuid of another would be taken for damaged, or lead elsewhere.
     for name in os.listxattr(fd):
+        if name in _REFERENCES:
+            raise OSError(
+                errno.EINVAL, f"overlayfs has kept it as a reference ({name})", os.readlink(f"/proc/self/fd/{fd}")
+            )
         if name.startswith(_OVERLAY) and name != OPAQUE:
             with suppress(OSError):
                 os.removexattr(fd, name)

@@ -10,6 +10,9 @@ from stackctl.runtime.init.plan import Bind, DeviceNode, InitMount, InitPlan, Ov
 from stackctl.runtime.kernel import libc
 
 _PAGE: Final = 4096
+# What some kernels do unless told otherwise makes of a folder that was moved, or a file whose owner has changed, a
+# reference to layers below: a copy of the upper folder, as a build or `docker diff` takes it, would not hold it.
+_PLAIN: Final = b"redirect_dir=off,metacopy=off,index=off"
 _OPTION_BYTES: Final = len(b"lowerdir=,\0")
 _SAFE: Final = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 _DEV_LINKS: Final = (
@@ -35,7 +38,9 @@ def mount_overlay(overlay: OverlayMount, mountpoint: bytes) -> int:
     # Layer names are relative to their folder, as the kernel cuts the option text at one page.
     os.chdir(overlay.layer_parent)
     lower = b":".join(reversed(overlay.layers))
-    above = b",upperdir=%s,workdir=%s" % (_escape(overlay.upper), _escape(overlay.work)) if overlay.upper else b""
+    above = b""
+    if overlay.upper:
+        above = b",upperdir=%s,workdir=%s,%s" % (_escape(overlay.upper), _escape(overlay.work), _PLAIN)
     opened: list[int] = []
     if len(lower) + len(above) + _OPTION_BYTES > _PAGE:
         # Their descriptors have still shorter names, in a folder of their own.

@@ -195,3 +195,10 @@ def test_an_image_on_the_machines_own_stays_on_it(builds: Builds) -> None:
     assert image.changed(0) == ["srv", "srv/more"]
     onward = builds.build(f"FROM {image.id}\nRUN cat /srv/more /srv/given >/both")
     assert onward.text("both") == "more\ng"
+
+
+def test_what_was_moved_is_in_the_layer_as_a_whole(builds: Builds) -> None:
+    image = builds.build("RUN mkdir -p /a/b && echo x >/a/b/file\nRUN mv /a /moved && chown 5 /etc/passwd")
+    assert image.changed() == ["a", "etc", "etc/passwd", "moved", "moved/b", "moved/b/file"]
+    assert image.text("moved/b/file") == "x\n"
+    assert image.facts("etc/passwd") == ("644", 5, 0)

@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from stackctl.images.extract import extract
 from stackctl.images.snapshot import take_snapshot
 from stackctl.images.tree import OPAQUE
@@ -72,3 +74,11 @@ def test_the_same_files_have_the_same_digest_whenever_they_were_made(tmp_path: P
         source = upper(tmp_path / name)
         digests.add(take_snapshot(str(source), str(tmp_path / f"work-{name}"), str(tmp_path / f"{name}.tar")).diff_id)
     assert len(digests) == 1
+
+
+def test_what_is_only_a_reference_to_layers_below_is_refused_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "upper/moved").mkdir(parents=True)
+    os.setxattr(tmp_path / "upper/moved", "trusted.overlay.redirect", b"/from")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(OSError, match="a reference"):
+        take_snapshot(str(tmp_path / "upper"), str(tmp_path / "work"), str(tmp_path / "layer.tar"))
