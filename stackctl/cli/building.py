@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from stackctl.errors import ImageError
+
 if TYPE_CHECKING:
     from stackctl.cli.contexts import Context
     from stackctl.cli.known_stack import AnyStack
@@ -64,14 +66,36 @@ def _contexts(settings: Settings, document: AnyStack, request: StackRequest) -> 
     known: Mapping[str, Any] = services if isinstance(services, dict) else {}
     if request.build == "never" or not any(_build_of(service) for service in known.values()):
         return {}
-    from stackctl.cli.contexts import find_context  # 10 ms: only to build
-
     named = request.services if request.no_deps or request.verb == "build" else with_needed(known, request.services)
     return {
-        name: find_context(settings, name, build)
+        name: _find(settings, document, name, build)
         for name in named or tuple(known)
         if (build := _build_of(known.get(name) or {}))
     }
+
+
+def _find(settings: Settings, document: AnyStack, service: str, build: Mapping[str, Any]) -> Context:
+    """Look at a service's context; what is wrong with it names the line that asks for it."""
+    from stackctl.cli.contexts import find_context  # 10 ms: only to build
+
+    try:
+        return find_context(settings, service, build)
+    except ImageError as error:
+        from stackctl.cli.known_stack import KnownStack
+        from stackctl.diagnostics import Diagnostic
+        from stackctl.stackfile.document import document_from_wire
+
+        whole = document_from_wire(document.wire) if isinstance(document, KnownStack) else document
+        where = whole.positions.get(("services", service, "build"))
+        found = Diagnostic(
+            severity="error",
+            code=error.code,
+            summary="Nothing to build from",
+            detail=f"service {service}: {error.message}",
+            hint=error.hint,
+            sources=(where,) if where is not None else (),
+        )
+        raise ImageError(error.message, code=error.code, hint=error.hint, diagnostics=(found,)) from error
 
 
 def _build_of(service: Mapping[str, Any]) -> Mapping[str, Any]:

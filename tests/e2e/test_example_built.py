@@ -73,6 +73,9 @@ def test_a_build_that_fails_leaves_what_runs_alone_and_shows_its_line(resident: 
         assert f"--> app/Dockerfile:{line}:1" in failed.err
         assert "ended with exit code 9\nIt wrote last:\n  no such thing" in failed.err
         assert resident.run("ps", "-q", cwd=stack).out == before
+        dockerfile.unlink()
+        nothing = resident.run("up", "-d", cwd=stack, env=variables, status=1).err
+        assert "--> compose.yaml:6:" in nothing and "service web: the Dockerfile" in nothing
     finally:
         resident.run("down", cwd=stack, env=variables)
         resident.run("image", "rm", "built-web")

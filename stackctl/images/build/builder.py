@@ -219,9 +219,9 @@ class _Build:
             on_failure()
             raise
         except StackctlError as error:
-            on_failure()
             if error.code == "cancelled":
                 raise
+            on_failure()
             raise self._failure(step, error.message, code=error.code, hint=error.hint) from error
         except OSError as error:
             on_failure()
