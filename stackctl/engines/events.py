@@ -19,6 +19,8 @@ from stackctl.wire import codec
 MOST_KEPT: Final = 2048
 _MOST_WAITING: Final = 16_384
 _PAUSE_S: Final = 1.0
+# The kernel takes a number of 32 bits.
+_LONGEST_POLL_MS: Final = 24 * 3600 * 1000
 
 
 class EventBus:
@@ -79,7 +81,7 @@ class EventBus:
     def _follow(self) -> None:
         while True:
             try:
-                call = self._supervisor.begin("events", epoch=self._epoch, after=self._number)
+                call = self._supervisor.begin("follow", epoch=self._epoch, after=self._number)
                 while True:
                     _, message, _ = call.next()
                     self._epoch, self._number = message["epoch"], message["number"]
@@ -120,9 +122,12 @@ class Subscription:
                 if until_ns is not None and event.time_ns > until_ns:
                     return
                 yield event
-            left_ms = None if until_ns is None else max(0, (until_ns - time.time_ns()) // 1_000_000 + 1)
-            if until_ns is not None and time.time_ns() >= until_ns:
-                return
+            left_ms = None
+            if until_ns is not None:
+                left_ns = until_ns - time.time_ns()
+                if left_ns <= 0:
+                    return
+                left_ms = min(left_ns // 1_000_000 + 1, _LONGEST_POLL_MS)
             ready = [fd for fd, _ in poller.poll(left_ms)]
             if give_up_fd in ready:
                 return

@@ -213,7 +213,7 @@ def _await(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) 
     wait.begin(message.get("timeout_s", 0))
 
 
-def _events(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+def _follow(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     """Tell what happens, and before that what has happened since the event numbered ``after`` of ``epoch``."""
 
     def tell(number: int, event: Event) -> None:
@@ -347,7 +347,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "update": _update,
     "wait": _wait,
     "await": _await,
-    "events": _events,
+    "follow": _follow,
     "exec": _exec,
     "attach": _attach,
     "create-network": _create_network,
