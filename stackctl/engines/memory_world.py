@@ -237,6 +237,7 @@ class World:
             container.is_wanted = False
             self.exit(container, _KILLED)
         elif signal == stop_signal:
+            container.is_wanted = False
             behaviour = self._behaviour_of(container.spec)
             self._later(container, behaviour.stops_after_s, lambda c: self.exit(c, behaviour.stop_code))
 

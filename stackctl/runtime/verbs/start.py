@@ -268,7 +268,7 @@ def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, rep
     # Order: watched from birth, as whatever fails from here on ends with its exit.
     exits.watch(world, container)
     facts = container.facts
-    facts.exit_code, facts.error, facts.oom_killed = None, "", False
+    facts.error, facts.oom_killed = "", False
     facts.pid, facts.identity, facts.start_ticks = born.pid, world.identity(born.pidfd), start_ticks(born.pid)
     world.save(container)
 
@@ -304,6 +304,8 @@ def _finish(world: World, container: Container, report: spawn.Report, data: byte
         return
     if container.terminal_fd >= 0 and container.logs is not None:
         container.logs.add(os.dup(container.terminal_fd), STDOUT)
+    # Until here the code of the run before is told: that of one that is restarting.
+    container.facts.exit_code = None
     container.facts.started_ns = time.time_ns()
     world.set_phase(container, "running")
     fault_point("start: running")

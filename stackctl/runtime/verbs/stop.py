@@ -71,14 +71,17 @@ def kill_all(world: World, container: Container) -> None:
 
 
 def kill(world: World, container: Container, signal_name: str) -> None:
-    """Send a signal to the first process. Raises ContainerError for an unknown one, Conflict if not running."""
+    """Send a signal to the first process; after SIGKILL or its stop signal the restart policy does not bring it back.
+
+    Raises ContainerError for an unknown signal, Conflict if it does not run.
+    """
     try:
         number = signal_number(signal_name)
     except ValueError as error:
         raise ContainerError(str(error), code="unknown-signal") from error
     if not container.is_running:
         raise Conflict(f"container {container.name} is not running", code="container-not-running")
-    if number == _KILL:
+    if number in (_KILL, _stop_signal(container)):
         container.facts.is_wanted = False
         container.facts.was_stopped = True
         world.save(container)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,9 +198,25 @@ def test_other_policies_bring_it_back_until_it_is_stopped(shared_engine: Engine,
         assert stack.logs("web") == runs
 
 
-def test_a_killed_container_is_not_brought_back(shared_engine: Engine, tmp_path: Path) -> None:
-    text = one_service("command: sleep 1000, restart: always")
+@pytest.mark.parametrize(("signal", "code"), [("KILL", 137), ("TERM", 143)])
+def test_a_killed_container_is_not_brought_back(shared_engine: Engine, tmp_path: Path, signal: str, code: int) -> None:
+    text = one_service("command: sleep 1000, init: true, restart: always")
     with composed(shared_engine, tmp_path / "s", text, "-d") as stack:
-        stack.run("kill", "web")
+        stack.run("kill", "-s", signal, "web")
 
-        assert stack.wait_for("web", State="exited")["ExitCode"] == 137
+        assert stack.wait_for("web", State="exited")["ExitCode"] == code
+
+
+def test_what_is_brought_back_tells_how_it_ended(shared_engine: Engine, tmp_path: Path) -> None:
+    text = one_service("command: [sh, -c, 'echo run; exit 4'], restart: always")
+    rows: list[dict[str, Any]] = []
+    with composed(shared_engine, tmp_path / "s", text) as stack:
+        stack.run("up", "-d", status=None)
+
+        def has_run_often() -> bool:
+            rows.append(stack.row("web"))
+            return stack.logs("web").startswith("run\n" * 4)
+
+        wait_until("it ran again and again", has_run_often)
+
+    assert {row["ExitCode"] for row in rows if row["State"] == "restarting"} == {4}
