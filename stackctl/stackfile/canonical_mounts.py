@@ -33,6 +33,8 @@ from stackctl.stackfile.transform import (
 )
 
 _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+# The last ones say how a shared folder is kept in step where there is a virtual machine in between: nothing on Linux.
+_OPTIONS = frozenset((*_PROPAGATIONS, "ro", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "default"))
 _HINT = "write `SOURCE:TARGET[:ro]`; an empty part often comes from a variable that is not set"
 
 
@@ -47,7 +49,7 @@ def _volume(node: Node, context: Context, path: Path) -> Node:
     if text is None:
         return node
     try:
-        return _short_volume(text, node.mark, context)
+        return _short_volume(text, node.mark, context, path)
     except _Wrong as wrong:
         context.problems.error(
             "bad-volume", "Invalid volume", node.mark, detail=f"`{dotted(path)}`: {wrong}", hint=_HINT
@@ -58,7 +60,7 @@ def _volume(node: Node, context: Context, path: Path) -> Node:
 volumes = items_of(_volume)
 
 
-def _short_volume(text: str, mark: Mark, context: Context) -> Node:
+def _short_volume(text: str, mark: Mark, context: Context, path: Path) -> Node:
     parts = _volume_parts(text)
     if not text:
         raise _Wrong("the text is empty.")
@@ -75,6 +77,7 @@ def _short_volume(text: str, mark: Mark, context: Context) -> Node:
     source = parts[0]
     is_path = source[0] in "./~" or source.startswith("\\\\") or is_drive(source)
     options = tuple(parts[2].split(",")) if len(parts) == 3 else ()
+    _warn_about_options(options, mark, context, path)
     if is_path and not source.startswith("\\\\"):
         source = local_path(source, context, of_windows=True)
     return _mount("bind" if is_path else "volume", source, parts[1], mark, options)
@@ -88,6 +91,18 @@ def _warn_about_drive(text: str, mark: Mark, context: Context) -> None:
         detail=f"In `{text}` a single letter before a colon is read as a drive, not as the name of a volume.",
         hint="give the volume a name of two letters or more",
     )
+
+
+def _warn_about_options(options: tuple[str, ...], mark: Mark, context: Context, path: Path) -> None:
+    for option in options:
+        if option not in _OPTIONS:
+            context.problems.warning(
+                "unsupported-key",
+                "Not supported",
+                mark,
+                detail=f"`{dotted(path)}` has an option without effect: nobody knows `{option}`.",
+                hint="remove it, or write one of ro, rw, nocopy, z, Z, or a propagation such as rshared",
+            )
 
 
 def _volume_parts(text: str) -> list[str]:
@@ -108,7 +123,7 @@ def _mount(kind: str, source: str | None, target: str, mark: Mark, options: tupl
     if source is not None:
         entries["source"] = Scalar(source, mark)
     entries["target"] = Scalar(_clean(target), mark)
-    # The last of ro and rw wins; an option nobody knows is ignored, as Compose does.
+    # The last of ro and rw wins; an option nobody knows was warned of.
     access = [option for option in options if option in ("ro", "rw")]
     if access[-1:] == ["ro"]:
         entries["read_only"] = Scalar(True, mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
@@ -115,6 +116,33 @@ def _network_mode(value: Json, path: Path) -> Iterator[_Finding]:
         yield from _namespace(text, ("host", "none", "bridge", "service:NAME"), path)
 
 
+def _userns_mode(value: Json, path: Path) -> Iterator[_Finding]:
+    yield from _namespace(as_text(value), ("host",), path)
+
+
+def _dns(value: Json, path: Path) -> Iterator[_Finding]:
+    for at, text in enumerate(texts(value)):
+        if not _is_address(text):
+            verdict = no("a name server has an IP address", "write the server's address")
+            yield _Finding((*path, at), verdict, is_value=True)
+
+
+def _extra_hosts(value: Json, path: Path) -> Iterator[_Finding]:
+    for at, text in enumerate(texts(value)):
+        address = text.partition("=")[2]
+        if address != "host-gateway" and not _is_address(address):
+            verdict = no("a host has an IP address, or `host-gateway`", "write `NAME=ADDRESS`")
+            yield _Finding((*path, at), verdict, is_value=True)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _logging(value: Json, path: Path) -> Iterator[_Finding]:
     logging = as_dict(value)
     driver = as_text(logging.get("driver"))
@@ -205,6 +233,10 @@ def _ipv4(value: Json, path: Path) -> Iterator[_Finding]:
 
 
 def _ipam(value: Json, path: Path) -> Iterator[_Finding]:
+    driver = as_text(as_dict(value).get("driver"))
+    if driver not in ("", "default"):
+        verdict = no(f"addresses are given out by the engine, not by `{driver}`")
+        yield _Finding((*path, "driver"), verdict, is_value=True)
     pools = as_list(as_dict(value).get("config"))
     for at in range(1, len(pools)):
         reason = "a network has one subnet; the first one is used"
@@ -219,6 +251,8 @@ _RULES: dict[Path, _Rule] = {
     ("services", "*", "build"): _build,
     ("services", "*", "cgroup"): _cgroup,
     ("services", "*", "deploy"): _deploy,
+    ("services", "*", "dns"): _dns,
+    ("services", "*", "extra_hosts"): _extra_hosts,
     ("services", "*", "ipc"): _ipc,
     ("services", "*", "logging"): _logging,
     ("services", "*", "network_mode"): _network_mode,
@@ -226,6 +260,7 @@ _RULES: dict[Path, _Rule] = {
     ("services", "*", "ports"): _ports,
     ("services", "*", "pull_policy"): _pull_policy,
     ("services", "*", "security_opt"): _security_opt,
+    ("services", "*", "userns_mode"): _userns_mode,
     ("services", "*", "volumes"): _volumes,
     ("networks", "*", "driver"): _driver(("bridge", "default"), "networks are always bridges"),
     ("networks", "*", "enable_ipv4"): _ipv4,

@@ -231,7 +231,7 @@ SERVICE: Table = {
     "ulimits": YES,
     "use_api_socket": no("containers get no access to the engine"),
     "user": YES,
-    "userns_mode": no("user namespaces cannot be chosen yet"),
+    "userns_mode": YES,
     "uts": no("every container has a host name of its own"),
     "volumes": {"*": _MOUNT},
     "volumes_from": no("mounts cannot be shared by service", "list the volumes in both services"),

@@ -15,7 +15,7 @@ from stackctl.stackfile.node import Json, plain
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import load_schema
 from stackctl.stackfile.yaml_text import read_yaml
-from tests.support.stacks import decoded, loaded_from
+from tests.support.stacks import decoded, loaded, loaded_from
 
 KeyPath = tuple[str | int, ...]
 
@@ -83,7 +83,7 @@ _SERVICES = (
     "cpu_rt_period: 1000\ncpu_rt_runtime: 1000\ncredential_spec: {config: a, file: b, registry: c}\n"
     "device_cgroup_rules: ['c 1:3 r']\nexternal_links: [a]\nisolation: hyperv\nmem_swappiness: 10\n"
     "models: {m: {endpoint_var: A, model_var: B}}\noom_kill_disable: true\npull_refresh_after: 1h\nruntime: runc\n"
-    "storage_opt: {size: 1g}\nuse_api_socket: true\nuserns_mode: host\nuts: host\nvolumes_from: [db]\n"
+    "storage_opt: {size: 1g}\nuse_api_socket: true\nuserns_mode: private\nuts: host\nvolumes_from: [db]\n"
     "provider: {type: a, options: {b: c}}",
     "build: {context: ./sub, dockerfile: D, args: {a: b}, labels: {a: b}, no_cache: true, network: host, pull: true, "
     "target: a, shm_size: 1m, extra_hosts: ['a=1.1.1.1'], secrets: [{source: s, target: a}], tags: [a], "
@@ -269,3 +269,35 @@ def test_a_key_is_acted_upon_or_reported(key: str, folder: Path) -> None:
             if after != before or _is_named(path, said, text):
                 return
     pytest.fail(f"{key} is accepted in silence")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("services: {a: {image: i, dns: [1.1.1.1, quad]}}", "services.a.dns[1]"),
+        ("services: {a: {image: i, dns: quad}}", "services.a.dns[0]"),
+        ("services: {a: {image: i, extra_hosts: ['b=1.1.1.1', 'c=there']}}", "services.a.extra_hosts[1]"),
+        ("services: {a: {image: i, userns_mode: remapped}}", "services.a.userns_mode"),
+        ("services: {a: {image: i, volumes: ['vol:/v:U']}}\nvolumes: {vol: {}}", "services.a.volumes[0]"),
+        ("services: {a: {image: i, networks: [n]}}\nnetworks: {n: {ipam: {driver: dhcp}}}", "networks.n.ipam.driver"),
+    ],
+)
+def test_a_value_that_cannot_be_acted_upon_is_reported(text: str, place: str) -> None:
+    said = decoded(loaded(text))[1]
+
+    assert [one.code for one in said if f"`{place}` has a" in one.detail and one.sources] == ["unsupported-key"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "dns: [1.1.1.1, '2606:4700::1111']",
+        "extra_hosts: ['a=1.1.1.1', 'b=::1', 'c=[::1]', 'd:host-gateway']",
+        "userns_mode: host",
+        "volumes: ['/a:/a:ro,z', '/b:/b:cached', '/c:/c:rw,rshared', '/d:/d:delegated']",
+    ],
+)
+def test_nothing_is_held_against_what_works(keys: str) -> None:
+    said = decoded(loaded(f"services: {{a: {{image: i, {keys}}}}}"))[1]
+
+    assert [one for one in said if "SELinux" not in one.detail] == []
