@@ -12,8 +12,10 @@ from stackctl.model.container import (
     Attachment,
     BindMount,
     ContentMount,
+    HostNetwork,
     JoinNetworks,
     Mount,
+    ShareNetwork,
     TmpfsMount,
     VolumeMount,
 )
@@ -245,7 +247,9 @@ def _ports(container: ObservedContainer) -> list[dict[str, Any]]:
 
 def _unpublished(container: ObservedContainer) -> list[str]:
     published = {f"{port.container_port}/{port.protocol}" for port in container.ports}
-    exposed = container.spec.exposed_ports if container.spec else ()
+    if container.spec is None or isinstance(container.spec.networking, HostNetwork | ShareNetwork):
+        return []
+    exposed = container.spec.exposed_ports
     return [port for port in exposed if port not in published and port.partition("/")[0].isdecimal()]
 
 

@@ -30,6 +30,7 @@ _PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
         "ipc_mode": (("ipc",),),
         "log": (("logging",),),
         "name": (("container_name",),),
+        "exposed_ports": (("expose",),),
     }
 )
 # The same for each single limit, by what it is called in a plan.

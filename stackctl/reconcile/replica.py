@@ -108,6 +108,7 @@ def service_spec(
         init=service.init,
         tty=service.tty,
         stdin_open=service.stdin_open,
+        exposed_ports=tuple(sorted({*service.expose, *config.ports})),
         devices=service.devices,
         pid_mode=service.pid_mode,
         ipc_mode=service.ipc_mode,

@@ -31,6 +31,7 @@ _TITLES: Final = {
     "pid_mode": "pid",
     "ipc_mode": "ipc",
     "log": "logging",
+    "exposed_ports": "expose",
 }
 _LONGEST: Final = 60
 _UNITS: Final = ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stackctl.api.container_json import Folders, inspect_json, list_json, status_text
-from stackctl.model.container import Attachment, ContainerSpec, JoinNetworks, VolumeMount
+from stackctl.model.container import Attachment, ContainerSpec, HostNetwork, JoinNetworks, VolumeMount
 from stackctl.model.observed import ObservedAddress, ObservedContainer
 
 FOLDERS = Folders("/root/containers", "/root/volumes")
@@ -77,3 +79,11 @@ def test_how_it_is_stands_behind_how_long() -> None:
     assert status_text(ended, 6 * _S) == "Exited (137) 5 seconds ago"
     assert status_text(_web("paused", started_ns=_S), 6 * _S) == "Up 5 seconds (Paused)"
     assert status_text(_web("running", started_ns=_S, health="starting"), 6 * _S) == "Up 5 seconds (health: starting)"
+
+
+def test_exposed_ports_are_listed_unless_the_network_is_anothers() -> None:
+    of_its_own = _web("running")
+    of_the_host = replace(of_its_own, spec=replace(SPEC, networking=HostNetwork()))
+
+    assert list_json(of_its_own, FOLDERS)["Ports"] == [{"PrivatePort": 80, "Type": "tcp"}]
+    assert list_json(of_the_host, FOLDERS)["Ports"] == []

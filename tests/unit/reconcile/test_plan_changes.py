@@ -47,6 +47,7 @@ def test_what_is_as_wanted_is_kept() -> None:
         ("environment: {DEBUG: '1'}", "environment +DEBUG  (shop.yaml:6)"),
         ("command: [serve, -v]", "command: serve -> serve -v  (shop.yaml:6)"),
         ("ports: ['8080:80']", "ports: (none) -> 8080:80  (shop.yaml:6)"),
+        ("expose: ['99', 8/udp]", "expose: (none) -> 8/udp 99/tcp  (shop.yaml:6)"),
         ("user: '7'", "user: (none) -> 7  (shop.yaml:6)"),
         ("read_only: true", "read_only: false -> true  (shop.yaml:6)"),
         ("stop_grace_period: 3s", "stop_grace_period: 10.0 -> 3.0  (shop.yaml:6)"),
