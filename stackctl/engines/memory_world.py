@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -333,8 +333,14 @@ class World:
                 self._take_from_idle(network, wanted, container)
                 network.pool.claim(wanted, container.id)
             else:
-                wanted = network.pool.allocate(container.id)
+                wanted = network.pool.allocate(container.id, spared=self._fixed_addresses(attachment.network))
             container.addresses[attachment.network] = wanted
+
+    def _fixed_addresses(self, network: str) -> Iterator[str]:
+        for container in self.containers.values():
+            for attachment in _attachments(container.spec):
+                if attachment.network == network and attachment.ipv4_address:
+                    yield attachment.ipv4_address
 
     def _take_from_idle(self, network: MemoryNetwork, address: str, container: MemoryContainer) -> None:
         for other in self.containers.values():

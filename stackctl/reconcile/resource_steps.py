@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from stackctl import labels
 from stackctl.diagnostics import SourceRange
 from stackctl.model.container import ContainerSpec, VolumeMount
 from stackctl.model.key import ResourceKey
+from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.reconcile.action import (
     CreateNetwork,
@@ -175,8 +177,11 @@ class ResourceSteps:
             if change.name in used and change.kind != "keep"
         ]
         removed = {
-            change.name: self._remove_network(change.name, change) for _, change in changes if change.kind == "replace"
+            change.name: self._remove_network(change.name, change.because, change.source)
+            for _, change in changes
+            if change.kind == "replace"
         }
+        removed |= self._remove_old_networks([self._matched.wanted.networks[key] for key, _ in changes])
         for key, change in changes:
             spec = self._matched.wanted.networks[key]
             self.changed.append(change)
@@ -187,19 +192,42 @@ class ResourceSteps:
             made = self._steps.add(CreateNetwork(spec), after=after, because=because, source=source)
             self._made["network", spec.name] = made
 
-    def _remove_network(self, name: str, change: Change) -> int:
+    def _remove_old_networks(self, made: Sequence[NetworkSpec]) -> dict[str, int]:
+        """Remove networks that the stack no longer has, where their subnet is wanted; return the steps.
+
+        Others stay until `down`: nobody is in their way. So does one that somebody will still be on.
+        """
+        found: dict[str, int] = {}
+        kept = {spec.name for spec in self._matched.wanted.networks.values()}
+        moving = {
+            existing.name
+            for key, existing in self._matched.current.items()
+            if (change := self._changes.containers.get(key)) is not None and change.kind == "replace"
+        }
+        for network in self._observed.networks:
+            is_old = network.name not in kept and dict(network.labels).get(labels.PROJECT) == self._observed.stack
+            wanting = [spec.name for spec in made if is_old and _overlap(spec.subnet, network.subnet)]
+            users = set(network.containers) - self._freed.keys() - moving
+            if wanting and not users:
+                because = f"its subnet is wanted by {wanting[0]}"
+                found[network.name] = self._remove_network(network.name, because, None)
+                key = network.key or ResourceKey("network", network.name)
+                self.changed.append(Change(key, "remove", network.name, (Reason(because),)))
+        return found
+
+    def _remove_network(self, name: str, because: str, source: SourceRange | None) -> int:
         existing = next(network for network in self._observed.networks if network.name == name)
         # State: all who run on it are replaced by this plan; they have to be gone before it can go.
         for container in self._matched.current.values():
             is_on_it = container.spec is not None and name in networks_of(container.spec)
             if is_on_it and not self.is_removed(container):
-                self.remove(container, f"network {name} is replaced")
+                self.remove(container, f"network {name} goes" if source is None else f"network {name} is replaced")
         return self._steps.add(
             RemoveNetwork(name, existing.id),
             after=self._detached.get(name, set()),
-            because=change.because,
+            because=because,
             disruption="replace",
-            source=change.source,
+            source=source,
         )
 
     def _volumes(self) -> None:
@@ -221,3 +249,14 @@ class ResourceSteps:
                 yield container.spec
         if self._oneoff_of:
             yield self._matched.wanted.common[self._oneoff_of]
+
+
+def _overlap(first: str, second: str) -> bool:
+    if not first or not second:
+        return False
+    from ipaddress import ip_network  # 4 ms: only for networks with a subnet that is written
+
+    try:
+        return ip_network(first).overlaps(ip_network(second))
+    except (ValueError, TypeError):  # no subnet, or one of each family: whoever makes the network says so
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
@@ -140,13 +140,15 @@ class Networks:
 
     # -- what a container holds -------------------------------------------------------------------
 
-    def acquire(self, container: Container, hostname: str, owner: Container | None = None) -> None:
+    def acquire(
+        self, container: Container, hostname: str, owner: Container | None = None, *, others: Iterable[Container] = ()
+    ) -> None:
         """Give the container its addresses and host ports, and write its /etc files. Raises EngineError.
 
         What it has already it keeps. ``owner`` is the container whose network it shares, and with it the files by
-        which others are found.
+        which others are found. The fixed addresses of ``others``, which may not run yet, are spared.
         """
-        self._claim_addresses(container)
+        self._claim_addresses(container, others)
         self._ports.hold(container)
         addresses = [container.facts.addresses[a.network] for a in attachments(container)]
         folder = f"{self._paths.container(container.id)}/etc"
@@ -279,7 +281,7 @@ class Networks:
             try:
                 network.pool.claim(address, container.id)
             except Conflict as problem:
-                self._notices.append(f"container {container.name}: {problem}")
+                self._notices.append(f"container {container.name}: {self._in_words(problem)}")
                 if not container.is_running:
                     del container.facts.addresses[name]
 
@@ -290,7 +292,7 @@ class Networks:
         for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink):
             bridges.remove_bridge(link.name, netlink=self._netlink)
 
-    def _claim_addresses(self, container: Container) -> None:
+    def _claim_addresses(self, container: Container, others: Iterable[Container] = ()) -> None:
         self._members[container.id] = container
         for attachment in attachments(container):
             self._traffic.zone.join(container.id, attachment.network)
@@ -300,16 +302,18 @@ class Networks:
                 raise NotFound(message, code="no-such-network", field=field)
             self._raise_bridge(network)
             try:
-                container.facts.addresses[attachment.network] = self._address(container, attachment, network)
+                container.facts.addresses[attachment.network] = self._address(container, attachment, network, others)
             except AddressError as error:
                 place = f"networking.{attachment.network}"
                 error.field = f"{place}.ipv4_address" if attachment.ipv4_address else place
                 raise
 
-    def _address(self, container: Container, attachment: Attachment, network: Network) -> str:
+    def _address(
+        self, container: Container, attachment: Attachment, network: Network, others: Iterable[Container]
+    ) -> str:
         wanted = attachment.ipv4_address or container.facts.addresses.get(attachment.network)
         if not wanted:
-            return network.pool.allocate(container.id)
+            return network.pool.allocate(container.id, spared=_fixed_addresses(others, attachment.network))
         self._take_from_idle(network, wanted, container)
         self._claim(network, wanted, container)
         return wanted
@@ -318,10 +322,14 @@ class Networks:
         try:
             network.pool.claim(address, container.id)
         except AddressTaken as taken:
-            holder = self._members.get(taken.holder)
-            if holder is None:
-                raise
-            raise AddressTaken(address, f"container {holder.name}") from taken
+            raise self._in_words(taken) from taken
+
+    def _in_words(self, problem: Conflict) -> Conflict:
+        """Say who holds an address by name: the pool knows ids only."""
+        holder = self._members.get(problem.holder) if isinstance(problem, AddressTaken) else None
+        if holder is None or not isinstance(problem, AddressTaken):
+            return problem
+        return AddressTaken(problem.address, holder.id, f"container {holder.name}")
 
     def _take_from_idle(self, network: Network, address: str, container: Container) -> None:
         """A container that does not run gives way: a replacement starts before the old one is removed."""
@@ -396,3 +404,10 @@ def _mac(attachment: Attachment) -> bytes:
     except ValueError as error:
         field = f"networking.{attachment.network}.mac_address"
         raise AddressError(f"mac_address {error}", code="bad-address", field=field) from error
+
+
+def _fixed_addresses(containers: Iterable[Container], network: str) -> Iterator[str]:
+    for container in containers:
+        for attachment in attachments(container):
+            if attachment.network == network and attachment.ipv4_address:
+                yield attachment.ipv4_address

@@ -259,6 +259,18 @@ def test_an_address_is_held_by_one_that_runs(bench: Bench) -> None:
     assert [address.ipv4 for address in bench.one("two").networks] == ["10.97.9.9"]
 
 
+def test_a_fixed_address_is_spared_for_one_that_does_not_run_yet(bench: Bench) -> None:
+    bench.do(CreateNetwork(bench.network("net", subnet="10.97.9.0/29")))
+    fixed = JoinNetworks((Attachment(network=bench.name("net"), ipv4_address="10.97.9.2"),))
+    bench.do(CreateContainer(bench.container("fixed", networking=fixed)))
+    other = bench.run("other", networks=("net",))
+    bench.do(StartContainer(bench.name("fixed")))
+    assert [address.ipv4 for one in (other, bench.one("fixed")) for address in one.networks] == [
+        "10.97.9.3",
+        "10.97.9.2",
+    ]
+
+
 def test_a_network_is_shared_only_with_one_that_runs(bench: Bench) -> None:
     bench.do(CreateContainer(bench.container("owner")))
     bench.do(CreateContainer(bench.container("guest", networking=ShareNetwork(bench.name("owner")))))

@@ -33,13 +33,14 @@ class AddressError(Conflict):
 
 
 class AddressTaken(AddressError):
-    """An address is another's; ``holder`` is who, as told when it was given out."""
+    """An address is another's; ``holder`` is who, as told when it was given out, ``by`` the same for the user."""
 
     code = "address-taken"
 
-    def __init__(self, address: str, holder: str) -> None:
+    def __init__(self, address: str, holder: str, by: str = "another container") -> None:
+        self.address = address
         self.holder = holder
-        super().__init__(f"address {address} is taken by {holder}")
+        super().__init__(f"address {address} is taken by {by}")
 
 
 class Taken(NamedTuple):
@@ -116,15 +117,19 @@ class AddressPool:
         """Who has which address; the gateway is not among them."""
         return {address_text(address): owner for address, owner in self._owners.items()}
 
-    def allocate(self, owner: str) -> str:
-        """Give ``owner`` any free address. Raises AddressError when there is none."""
+    def allocate(self, owner: str, *, spared: Iterable[str] = ()) -> str:
+        """Give ``owner`` any free address, one of ``spared`` only when there is no other.
+
+        Raises AddressError when there is none.
+        """
         choice = self._addressing.range
-        for step in range(choice.size):
-            address = choice.base + (self._next - choice.base + step) % choice.size
-            if self._is_usable(address) and address not in self._owners:
-                self._owners[address] = owner
-                self._next = address + 1
-                return address_text(address)
+        for kept in ({parse_address(text) for text in spared}, set[int]()):
+            for step in range(choice.size):
+                address = choice.base + (self._next - choice.base + step) % choice.size
+                if self._is_usable(address) and address not in self._owners and address not in kept:
+                    self._owners[address] = owner
+                    self._next = address + 1
+                    return address_text(address)
         raise AddressError(
             f"no address is left in {choice}: {len(self._owners)} are in use",
             code="addresses-exhausted",
@@ -133,7 +138,7 @@ class AddressPool:
 
     def claim(self, address: str, owner: str) -> str:
         """Give ``owner`` exactly this address, which it may have already. Raises AddressError."""
-        number = _parse(parse_address, address, f"address of {owner}")
+        number = _parse(parse_address, address, "a fixed address")
         subnet = self._addressing.subnet
         if not subnet.holds(number):
             raise AddressError(f"address {address} is not in the subnet {subnet}", code="bad-address")

@@ -125,7 +125,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
     with ExitStack() as undo:
         spec = container.spec
         owner = _network_owner(world, container)
-        world.networks.acquire(container, hostname_of(container), owner)
+        world.networks.acquire(container, hostname_of(container), owner, others=world.containers.values())
         fault_point("start: addresses and ports held")
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
         container.facts.oom_kills_before = world.cgroups.oom_kills(world.paths.engine_id, container.id)

@@ -15,7 +15,14 @@ from stackctl.runtime.network.addresses import (
     parse_subnet,
     subnet_of,
 )
-from stackctl.runtime.network.ipam import AddressError, Addressing, AddressPool, Taken, plan_addressing
+from stackctl.runtime.network.ipam import (
+    AddressError,
+    Addressing,
+    AddressPool,
+    AddressTaken,
+    Taken,
+    plan_addressing,
+)
 
 subnets = st.builds(
     lambda number, prefix: Taken(subnet_of(number, prefix), "somebody"),
@@ -113,6 +120,12 @@ def test_an_address_is_used_again_only_after_going_round() -> None:
     assert given_out == ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.2"]
 
 
+def test_addresses_that_others_will_want_are_given_out_last() -> None:
+    addresses = pool("10.0.0.0/29")
+    given_out = [addresses.allocate("x", spared=["10.0.0.2", "10.0.0.4"]) for _ in range(5)]
+    assert given_out == [f"10.0.0.{last}" for last in (3, 5, 6, 2, 4)]
+
+
 def test_a_full_network_says_so() -> None:
     addresses = pool("10.0.0.0/30")
     addresses.allocate("x")
@@ -122,8 +135,9 @@ def test_a_full_network_says_so() -> None:
 
 def test_a_fixed_address_is_refused_naming_who_has_it() -> None:
     addresses = pool(web="10.0.0.5")
-    with pytest.raises(AddressError, match=r"address 10\.0\.0\.5 is taken by web"):
+    with pytest.raises(AddressTaken, match=r"address 10\.0\.0\.5 is taken by another container") as caught:
         addresses.claim("10.0.0.5", "db")
+    assert caught.value.holder == "web"
     assert addresses.claim("10.0.0.5", "web") == "10.0.0.5"
 
 

@@ -176,3 +176,25 @@ def test_two_networks_exchange_their_subnets() -> None:
     one, two = "{config: [{subnet: 10.5.0.0/24}]}", "{config: [{subnet: 10.6.0.0/24}]}"
     plan = converges(text.replace("X", one).replace("Y", two), text.replace("X", two).replace("Y", one))
     assert [line.split("after ")[1] for line in plan.splitlines() if " create network " in line] == ["3 4", "3 4"]
+
+
+def test_a_network_that_the_stack_no_longer_has_makes_room_for_one_with_its_subnet() -> None:
+    text = WEB + "    networks: [X]\nnetworks:\n  X: {ipam: {config: [{subnet: 10.5.0.0/24}]}}\n"
+    plan = converges(text.replace("X", "old"), text.replace("X", "new"))
+    assert (
+        plan
+        == """\
+1 stop shop-web-1         network shop_old goes
+2 remove shop-web-1       network shop_old goes                         after 1
+3 remove network shop_old its subnet is wanted by shop_new              after 2
+4 create network shop_new is missing                                    after 3
+5 create shop-web-1       networks: shop_old -> shop_new  (shop.yaml:6) after 2 4
+6 start shop-web-1        networks: shop_old -> shop_new  (shop.yaml:6) after 5
+"""
+    )
+
+
+def test_a_network_that_the_stack_no_longer_has_stays_while_nobody_wants_its_subnet() -> None:
+    text = WEB + "    networks: [X]\nnetworks:\n  X: {ipam: {config: [{subnet: Y}]}}\n"
+    before, after = text.replace("X", "old"), text.replace("X", "new")
+    assert "remove network" not in converges(before.replace("Y", "10.5.0.0/24"), after.replace("Y", "10.5.1.0/24"))
