@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +65,45 @@ def status(form: str) -> None:
         raise Failure(1)
     found = client.engine_status()
     click.echo(json.dumps({"running": True, **found}) + "\n" if form == "json" else _status_text(found), nl=False)
+
+
+@engine.command()
+@click.option("--now", is_flag=True, help="Start the engine too, unless it runs.")
+def install(now: bool) -> None:
+    """Have systemd start the engine when the machine boots. What has a restart policy comes back then.
+
+    The unit runs this very installation of stackctl, on the engine that STACKCTL_ROOT names. Doing it again
+    brings it up to date.
+    """
+    from stackctl.engines import systemd  # only for this
+    from stackctl.engines.start import DEFAULT_ROOT, check_privileges, root_of
+    from stackctl.runtime.paths import open_engine
+
+    environment = current_settings().environment
+    check_privileges()
+    paths = open_engine(root_of(environment))
+    name = systemd.unit_name(paths, DEFAULT_ROOT)
+    path = systemd.install(name, systemd.unit_text(paths.root, _own_command()), starts_now=now)
+    click.echo(f"{path}: the engine starts with the machine" + (", and now" if now else ""))
+
+
+def _own_command() -> str:
+    """Return the absolute path of this installation's command."""
+    beside = os.path.join(os.path.dirname(sys.executable), "stackctl")
+    return beside if os.path.exists(beside) else os.path.abspath(sys.argv[0])
+
+
+@engine.command()
+@click.option("--force", is_flag=True, help="Stop running containers, and delete volumes with what they hold.")
+@click.option("--keep-data", is_flag=True, help="Leave the state root: containers, volumes, images.")
+def uninstall(force: bool, keep_data: bool) -> None:
+    """Leave the machine as it was: no engine, no unit, no networks, no rules, no state root.
+
+    Refused while containers run, or volumes hold anything, unless forced.
+    """
+    from stackctl.cli.uninstalling import uninstall_engine  # only for this
+
+    uninstall_engine(current_settings(), force=force, keeps_data=keep_data)
 
 
 def _status_text(found: Mapping[str, Any]) -> str:

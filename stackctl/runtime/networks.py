@@ -21,6 +21,7 @@ from stackctl.runtime.network.bridges import BridgeInfo
 from stackctl.runtime.network.dns_server import DnsServer
 from stackctl.runtime.network.firewall import Firewall
 from stackctl.runtime.network.firewall_watch import FirewallWatch
+from stackctl.runtime.network.forwarding import note_forwarding
 from stackctl.runtime.network.ipam import AddressError, AddressPool, AddressTaken, Taken, plan_addressing
 from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
@@ -123,6 +124,7 @@ class Networks:
     def _ensure_bridge(self, network: Network) -> BridgeInfo:
         if network.bridge is None:
             self._watch.begin()
+            note_forwarding(self._paths)
             network.bridge = bridges.create_bridge(
                 self._paths.engine_id,
                 network.id,
