@@ -1,6 +1,9 @@
 """Run tests in a virtual machine: Debian 12's own kernel and cgroup version 2 alone, as most users have it.
 
     python tests/vm/run.py [PYTEST ARGUMENT…]
+    python tests/vm/run.py --reboot
+
+With ``--reboot`` it is booted twice by its systemd, and reboot.sh says whether a stack came back with the machine.
 
 Needs mmdebstrap, e2fsprogs and qemu-system-x86; no KVM (it is slow, about ten times, and needs no privilege of
 the machine). The guest's root is made once and kept in .vm/; the sources are put in anew each time. Exits with
@@ -23,12 +26,25 @@ _TOP: Final = Path(__file__).resolve().parents[2]
 _CACHE: Final = _TOP / ".vm"
 _PACKAGES: Final = (
     "python3,python3-venv,linux-image-cloud-amd64,initramfs-tools,udev,iproute2,nftables,busybox-static,"
-    "procps,curl,ca-certificates,util-linux,make"
+    "procps,curl,ca-certificates,util-linux,make,systemd-sysv"
 )
 _DISK_BYTES: Final = 3 << 30
 _LONGEST_S: Final = 1500
 _END: Final = re.compile(rb"^guest ended with (\d+)\r?$", re.MULTILINE)
 _DEFAULT: Final = ("tests/e2e/test_hello.py",)
+_REBOOTING: Final = "guest reboots"
+_UNIT: Final = """\
+[Unit]
+Description=The test of reboot.sh
+[Service]
+Type=oneshot
+Environment=PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+ExecStart=/bin/sh /src/tests/vm/reboot.sh
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+TimeoutStartSec=infinity
+"""
 _INIT: Final = """\
 #!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sysfs /sys 2>/dev/null; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp
@@ -55,10 +71,16 @@ def main(arguments: list[str]) -> int:
         print(f"the virtual machine needs {', '.join(missing)}: apt install mmdebstrap e2fsprogs qemu-system-x86")
         return 1
     root = _guest_root()
+    reboots = arguments == ["--reboot"]
     _put_sources(root, arguments or list(_DEFAULT))
+    _put_unit(root, is_wanted=reboots)
     disk = _CACHE / "disk.img"
     _make_disk(root, disk)
-    return _boot(root, disk)
+    if not reboots:
+        return _exit_code(_boot(root, disk, init="/guest-init"))
+    if _REBOOTING.encode() not in (said := _boot(root, disk, init="/lib/systemd/systemd")):
+        return _exit_code(said)
+    return _exit_code(_boot(root, disk, init="/lib/systemd/systemd"))
 
 
 def _guest_root() -> Path:
@@ -111,6 +133,16 @@ def _put_sources(root: Path, arguments: list[str]) -> None:
     init.chmod(0o755)
 
 
+def _put_unit(root: Path, *, is_wanted: bool) -> None:
+    unit = root / "etc/systemd/system/guest.service"
+    link = root / "etc/systemd/system/multi-user.target.wants/guest.service"
+    unit.write_text(_UNIT, encoding="ascii")
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    if is_wanted:
+        link.symlink_to("/etc/systemd/system/guest.service")
+
+
 def _make_disk(root: Path, disk: Path) -> None:
     disk.unlink(missing_ok=True)
     with disk.open("wb") as file:
@@ -118,12 +150,13 @@ def _make_disk(root: Path, disk: Path) -> None:
     _call("mke2fs", "-q", "-F", "-t", "ext4", "-d", str(root), str(disk))
 
 
-def _boot(root: Path, disk: Path) -> int:
+def _boot(root: Path, disk: Path, *, init: str) -> bytes:
+    """Boot, show what the guest says, and return it."""
     kernel, initrd = next((root / "boot").glob("vmlinuz-*")), next((root / "boot").glob("initrd.img-*"))
     argv = ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072"]
     argv += ["-nographic", "-no-reboot", "-nic", "none", "-kernel", str(kernel), "-initrd", str(initrd)]
     argv += ["-drive", f"file={disk},if=virtio,format=raw,cache=unsafe"]
-    argv += ["-append", "root=/dev/vda rw console=ttyS0 init=/guest-init quiet panic=-1"]
+    argv += ["-append", f"root=/dev/vda rw console=ttyS0 init={init} quiet panic=-1"]
     output = bytearray()
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as guest:
         assert guest.stdout is not None
@@ -137,6 +170,10 @@ def _boot(root: Path, disk: Path) -> int:
         finally:
             watchdog.cancel()
             guest.kill()
+    return bytes(output)
+
+
+def _exit_code(output: bytes) -> int:
     told = _END.search(output)
     if told is None:
         print("the guest ended without telling how its tests did")
