@@ -54,6 +54,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "logout": Entry("login", "logout", "Forget the login to a registry"),
         "engine": Entry("engine", "engine", "Start, stop and show the engine"),
         "doctor": Entry("doctor", "doctor", "Check whether this machine can run the engine"),
+        "completion": Entry("completion", "completion", "Print what makes a shell complete commands"),
         "version": Entry("version", "version", "Show the version"),
     }
 )

@@ -17,6 +17,11 @@ def main() -> None:
 
         if quick_ps.answer(sys.argv[1:], os.environ):
             _leave()
+    if sys.argv[1:2] == ["__complete"]:
+        from stackctl.cli import complete
+
+        complete.answer(sys.argv[2:], os.environ)
+        _leave()
     from stackctl.cli import plain
     from stackctl.cli.ending import end
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
@@ -27,7 +27,7 @@ from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
 from stackctl.runtime.published_ports import PublishedPorts
 from stackctl.runtime.record import Container
-from stackctl.runtime.traffic import Traffic, attachments
+from stackctl.runtime.traffic import Traffic, attachments, fixed_addresses
 
 _DRIVERS: Final = ("", "bridge")
 
@@ -315,7 +315,7 @@ class Networks:
     ) -> str:
         wanted = attachment.ipv4_address or container.facts.addresses.get(attachment.network)
         if not wanted:
-            return network.pool.allocate(container.id, spared=_fixed_addresses(others, attachment.network))
+            return network.pool.allocate(container.id, spared=fixed_addresses(others, attachment.network))
         self._take_from_idle(network, wanted, container)
         self._claim(network, wanted, container)
         return wanted
@@ -406,10 +406,3 @@ def _mac(attachment: Attachment) -> bytes:
     except ValueError as error:
         field = f"networking.{attachment.network}.mac_address"
         raise AddressError(f"mac_address {error}", code="bad-address", field=field) from error
-
-
-def _fixed_addresses(containers: Iterable[Container], network: str) -> Iterator[str]:
-    for container in containers:
-        for attachment in attachments(container):
-            if attachment.network == network and attachment.ipv4_address:
-                yield attachment.ipv4_address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from stackctl.model.container import Attachment, JoinNetworks
@@ -222,3 +222,11 @@ def _outward_address(container: Container, outward: set[str]) -> str:
         if attachment.network in outward:
             return container.facts.addresses.get(attachment.network, "")
     return ""
+
+
+def fixed_addresses(containers: Iterable[Container], network: str) -> Iterator[str]:
+    """Yield the addresses on a network that the specifications of containers ask for."""
+    for container in containers:
+        for attachment in attachments(container):
+            if attachment.network == network and attachment.ipv4_address:
+                yield attachment.ipv4_address

@@ -169,7 +169,8 @@ def test_uninstall_leaves_the_machine_as_it_was(tmp_path: Path, busybox_archive:
 def test_what_a_killed_engine_left_goes_too_and_data_may_stay(machine: Machine, tmp_path: Path) -> None:
     engine = machine.engine
     (tmp_path / "compose.yaml").write_text(
-        "name: killed\nservices:\n  web: {image: busybox, command: sleep 1000, volumes: ['data:/data'], stop_grace_period: 0s}\n"
+        "name: killed\nservices:\n  web: {image: busybox, command: sleep 1000, volumes: ['data:/data'],"
+        " stop_grace_period: 0s}\n"
         "volumes: {data: {}}\n"
     )
     engine.run("up", "-d", cwd=tmp_path)
