@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "cp": Entry("cp", "cp", "Copy files between a container and this machine"),
         "events": Entry("events", "events", "Show what happens to containers, as it happens"),
         "images": Entry("images", "images", "List the images that containers were made of"),
+        "volume": Entry("volume", "volume", "Save, bring in, list and remove volumes of any stack"),
         "volumes": Entry("volumes", "volumes", "List volumes"),
         "ls": Entry("ls", "ls", "List stacks"),
         "config": Entry("config", "config", "Check the stack files and print what they come to"),
