@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from typing import Final
 
 from stackctl.engines.console import LocalConsole
 from stackctl.engines.events import EventBus
 from stackctl.errors import StackctlError
 from stackctl.model.observed import ObservedContainer
+
+_PAUSE_S: Final = 0.5
 
 
 def begin_auto_removal(console: LocalConsole, events: EventBus) -> None:
@@ -20,7 +24,7 @@ def _follow(console: LocalConsole, events: EventBus) -> None:
     never = os.eventfd(0, os.EFD_CLOEXEC)
     # Order: listen first, then look: what ends in between is seen twice, not never.
     subscription = events.subscribe(is_internal=True)
-    for container in console.list(is_all=True, filters={}):
+    for container in _all(console):
         if container.state == "exited":
             _remove_later(console, container)
     for event in subscription.read(give_up_fd=never):
@@ -29,6 +33,14 @@ def _follow(console: LocalConsole, events: EventBus) -> None:
                 _remove_later(console, console.find(event.id))
             except StackctlError:  # it is gone already
                 continue
+
+
+def _all(console: LocalConsole) -> list[ObservedContainer]:
+    while True:
+        try:
+            return console.list(is_all=True, filters={})
+        except StackctlError:  # the supervisor is being replaced
+            time.sleep(_PAUSE_S)
 
 
 def _remove_later(console: LocalConsole, container: ObservedContainer) -> None:
