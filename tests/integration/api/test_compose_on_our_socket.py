@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from tests.support.ports import free_port
 pytestmark = pytest.mark.changes_shared_engine
 
 _COMPOSE = Path(sys.executable).with_name("docker-compose")
+_LABELS = """config-hash container-number depends_on image oneoff project project.config_files project.working_dir
+    service version""".split()
 _TEXT = """\
 name: town
 services:
@@ -165,3 +168,21 @@ def test_attached_it_shows_logs_until_ctrl_c(compose: _Compose) -> None:
         process.stdout.close()
     assert "db ready" in shown
     assert compose.docker.run("ps", "-q").out == ""
+
+
+def test_compose_sees_a_stack_that_stackctl_brought_up(docker: Docker, shared_engine: Engine, tmp_path: Path) -> None:
+    text = (
+        "name: ours\nservices:\n  web: {image: busybox, command: sh -c 'echo up; sleep 300', stop_grace_period: 0s}\n"
+    )
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    shared_engine.run("up", "-d", cwd=tmp_path)
+    compose = _Compose(docker, tmp_path)
+    try:
+        listed = json.loads(compose.run("ps", "--format", "json").out)
+        assert (listed["Service"], listed["State"], listed["Project"]) == ("web", "running", "ours")
+        assert compose.run("exec", "-T", "web", "echo", "inside").out == "inside\n"
+        assert "up" in compose.run("logs", "web").out
+        labels = json.loads(docker.run("inspect", "-f", "{{json .Config.Labels}}", "ours-web-1").out)
+        assert set(labels) >= {f"com.docker.compose.{key}" for key in _LABELS}
+    finally:
+        shared_engine.run("down", cwd=tmp_path)
