@@ -51,5 +51,5 @@ def test_dockerignore_leaves_out_what_docker_leaves_out(case: Case, tmp_path: Pa
 
 
 def test_there_are_cases() -> None:
-    assert len(CASES) > 150
+    assert len(CASES) > 190
     assert [case.name for case in CASES if not case.expected] == []

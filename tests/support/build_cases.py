@@ -39,6 +39,7 @@ from typing import Any
 
 CASES = Path(__file__).parents[1] / "golden/build/cases"
 BASE = "busybox:golden"
+_TIME = 1_000_000_000  # of every file of a context: what a command touches is another file
 BUSYBOX = Path("/bin/busybox")
 APPLETS = "sh echo cat ls mkdir touch chmod chown ln rm mv cp id env pwd mkfifo".split()
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\njoe:x:1001:50:joe:/home/joe:/bin/sh\n"
@@ -92,6 +93,7 @@ class Case:
         for section in reversed(self.files):  # a folder may be without rights: its files come first
             if section.kind not in ("symlink", "hardlink"):
                 (folder / section.name).chmod(section.mode)
+            os.utime(folder / section.name, (_TIME, _TIME), follow_symlinks=False)
 
 
 def all_cases() -> list[Case]:

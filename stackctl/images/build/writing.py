@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from stackctl.errors import ImageError
 from stackctl.images.build.view import Found, View
 from stackctl.images.tree import FolderMetadata, Tree
 
@@ -66,7 +67,10 @@ class LayerWriter:
             self.make_folder(parent, owner)
 
     def make_folder(self, path: str, owner: Owner) -> None:
-        """See that the folder ``path`` is there, with all above it; one that is there stays as it is."""
+        """See that the folder ``path`` is there, with all above it; one that is there stays as it is.
+
+        Raises ImageError where something else is there.
+        """
         done = ""
         for part in path.split("/"):
             done = f"{done}/{part}" if done else part
@@ -75,6 +79,8 @@ class LayerWriter:
                 continue
             metadata = self._metadata_below(done)
             if metadata is None:
+                if self._below.find(done) is not None:
+                    raise ImageError(f"/{done} is not a directory", code="copy-destination")
                 metadata = FolderMetadata(0o755, owner.uid, owner.gid, self._now_ns, ())
                 self.is_empty = False
             self._tree.folder(key)
