@@ -145,6 +145,9 @@ def run(arguments: list[str]) -> int:
         return failure.exit_status
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
+    except click.exceptions.NoArgsIsHelpError as asked:  # `engine` alone: as docker does
+        click.echo(asked.ctx.get_help() if asked.ctx is not None else "")
+        return 0
     except click.ClickException as error:
         from stackctl.cli.usage import usage_error  # only after a mistake
 

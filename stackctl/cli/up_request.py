@@ -78,7 +78,7 @@ def parse_scales(scales: tuple[str, ...], known: set[str]) -> Mapping[str, int]:
     for text in scales:
         service, equals, number = text.partition("=")
         if not equals or not number.isdecimal():
-            raise UsageError(f"invalid --scale value: {text}", hint="write --scale SERVICE=NUMBER")
+            raise UsageError(f"invalid number of replicas: {text}", hint="write SERVICE=NUMBER, as web=3")
         if service not in known:
             raise no_such_service(service, known)
         found[service] = int(number)

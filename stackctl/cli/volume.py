@@ -60,7 +60,7 @@ def remove(force: bool, names: tuple[str, ...]) -> None:
     client = known_engine(current_settings())
     for name in names:
         if client is not None and (not force or _there(client, name)):
-            client.volume_remove(name)
+            _remove(client, name)
             click.echo(name)
         elif not force:
             raise _no_such(name)
@@ -107,6 +107,14 @@ def export(output: str, name: str) -> None:
     mountpoint = str(_found(known_engine(settings), name)["Mountpoint"])
     with _opened(settings, output) as file, tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         archive.add(mountpoint, arcname=".", filter=lambda member: _with_attributes(member, mountpoint))
+
+
+def _remove(client: EngineClient, name: str) -> None:
+    try:
+        client.volume_remove(name)
+    except Conflict as error:
+        said = error.message.rpartition(": ")[2]  # without what the API's clients expect before it
+        raise Conflict(said, code="volume-in-use", hint="remove that container first; it may have ended") from error
 
 
 def _copy(client: EngineClient, source: DockerVolume, name: str) -> tuple[int, int]:

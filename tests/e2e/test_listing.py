@@ -121,8 +121,8 @@ def test_what_is_shown_is_all_on_standard_output(listed: Stack, arguments: tuple
         ("up --no-dep", "error[usage]: no such option: --no-dep", "did you mean `--no-deps`?"),
         ("pss", "error[unknown-command]: unknown command: pss", "did you mean `ps`?"),
         ("watch", "error[not-supported]: the command watch is not supported yet", ""),
-        ("up --build", "error[not-supported]: --build is not supported yet", ""),
-        ("up --scale web=two", "error[usage]: invalid --scale value: web=two", "write --scale SERVICE=NUMBER"),
+        ("up --watch", "error[not-supported]: --watch is not supported yet", ""),
+        ("up --scale web=two", "error[usage]: invalid number of replicas: web=two", "write SERVICE=NUMBER, as web=3"),
         ("kill -s NO web", "error[usage]: unknown signal: NO", "`kill -l` lists them"),
     ],
 )

@@ -35,6 +35,19 @@ def test_no_command_shows_help_and_is_no_error(call: Call) -> None:
     assert re.search(r"^  up +Create and start the stack", out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("group", ["engine", "image", "volume", "system"])
+def test_a_group_alone_shows_its_help(call: Call, group: str) -> None:
+    status, out, err = call(group)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: stackctl {group} [OPTIONS] COMMAND")
+
+
+def test_what_is_no_number_is_said_to_be_none(call: Call) -> None:
+    said = call("up", "-d", "-t", "x")[2]
+    assert said.startswith("error[usage]: invalid value for '-t' / '--timeout': 'x' is no number\nhint: ")
+    assert "'x' is no whole number" in call("attach", "--index", "x", "web")[2]
+
+
 def test_an_unknown_command_is_answered_with_the_likely_one(call: Call) -> None:
     assert call("pss") == (1, "", "error[unknown-command]: unknown command: pss\nhint: did you mean `ps`?\n")
 
