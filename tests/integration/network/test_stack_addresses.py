@@ -95,7 +95,8 @@ def test_hosts_and_resolv_conf_are_as_written(town: Town) -> None:
 
 def test_a_container_without_networks_has_its_loopback_only(town: Town) -> None:
     assert shown(town, "alone", "ls", "/sys/class/net").split() == ["lo"]
-    assert town.inspect("house-alone-1")["NetworkSettings"]["Networks"] == {}
+    (network,) = town.inspect("house-alone-1")["NetworkSettings"]["Networks"].items()
+    assert (network[0], network[1]["IPAddress"]) == ("none", "")
 
 
 def test_host_mode_is_the_network_of_the_host(town: Town) -> None:
@@ -148,7 +149,7 @@ networks:
 """,
     )
     assert "address 10.77.0.9 is taken by container house-fixed-1" in said
-    assert "wrong.yaml:7" in said
+    assert "wrong.yaml:8:30" in said
 
 
 def test_a_subnet_that_overlaps_names_the_other_and_the_line(town: Town) -> None:
