@@ -181,6 +181,11 @@ class Interpolation:
             return Sequence(tuple(self.tree(item) for item in node.items), node.mark, node.tag)
         return with_entries(node, {key: self.tree(entry) for key, entry in node.entries.items()})
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a value could not be made."""
+        return bool(self._failed)
+
     def report(self, problems: Problems) -> None:
         """Add what was found to ``problems``."""
         for name, marks in self._unset.items():

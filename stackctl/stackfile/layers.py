@@ -107,6 +107,8 @@ class Workshop:
             interpolation = Interpolation(environment, self.sources, self.trace)
             document = interpolation.tree(document)
             interpolation.report(self.problems)
+            # What a value would have been is not known: nothing is said of what follows from its absence.
+            self.is_complete &= not interpolation.has_failed
         document, resets = take_resets(document)
         self._check_gpus(document, earlier)
         document = cast(document, self.problems)
