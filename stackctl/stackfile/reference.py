@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ Every key that stack files can have, and what the built-in engine makes of it. T
     # yaml-language-server: $schema=./stack.schema.json
 
 A key marked *ignored* is a warning when it is used, one marked *refused* an error; both name the key with its line.
+Examples are written as JSON, which is YAML too.
 How values are merged, interpolated and written out is as in Docker Compose; `stackctl config` shows the result.
 
 `stackctl lint` tells all of that, and gives advice. A piece of advice is silenced by its code: with `--ignore CODE`, or
@@ -41,14 +43,17 @@ class Key(NamedTuple):
 
     path: tuple[str, ...]
     meaning: str
+    default: str = ""
+    example: str = ""
 
 
 def keys() -> list[Key]:
     """Return every key of the schema, each once, with its description."""
-    found: dict[tuple[str, ...], str] = {}
+    found: dict[tuple[str, ...], Key] = {}
     for key in _walk(load_schema(), (), frozenset()):
-        found[key.path] = found.get(key.path) or key.meaning
-    return [Key(path, meaning) for path, meaning in sorted(found.items())]
+        if not (key.path in found and found[key.path].meaning):
+            found[key.path] = key
+    return [found[path] for path in sorted(found)]
 
 
 def verdict(path: tuple[str, ...]) -> Verdict:
@@ -71,7 +76,7 @@ def reference() -> str:
 
 
 def _rows(every: list[Key], within: tuple[str, ...]) -> list[str]:
-    found = ["| key | meaning | built-in engine |", "|---|---|---|"]
+    found = ["| key | meaning | default | example | built-in engine |", "|---|---|---|---|---|"]
     alike: dict[str, list[str]] = {}
     for key in every:
         inner = key.path[len(within) :]
@@ -80,11 +85,16 @@ def _rows(every: list[Key], within: tuple[str, ...]) -> list[str]:
             if key.meaning == _SAME:
                 alike.setdefault(shown.removesuffix(inner[-1]), []).append(inner[-1])
                 continue
-            found.append(f"| `{shown}` | {key.meaning.replace('|', chr(92) + '|')} | {_support(key.path)} |")
+            cells = (f"`{shown}`", key.meaning, _code(key.default), _code(key.example), _support(key.path))
+            found.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     for before, names in alike.items():
         path = (*within, *(part for part in before.replace("[]", ".*").split(".") if part), names[0])
-        found.append(f"| `{before}…` | As for a service: {listing(names)}. | {_support(path)} |")
+        found.append(f"| `{before}…` | As for a service: {listing(names)}. | | | {_support(path)} |")
     return found
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
 
 
 def _support(path: tuple[str, ...]) -> str:
@@ -102,7 +112,9 @@ def _walk(schema: dict[str, Any], path: tuple[str, ...], seen: frozenset[str]) -
     for branch in schema.get("anyOf", ()):
         yield from _walk(branch, path, seen)
     for key, entry in schema.get("properties", {}).items():
-        yield Key((*path, key), entry.get("description", ""))
+        default = json.dumps(entry["default"]) if "default" in entry else ""
+        example = json.dumps(entry["examples"][0], ensure_ascii=False) if "examples" in entry else ""
+        yield Key((*path, key), entry.get("description", ""), default, example)
         yield from _walk(entry, (*path, key), seen)
     for keyword in ("items", "additionalProperties"):
         if isinstance(schema.get(keyword), dict):

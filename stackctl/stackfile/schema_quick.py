@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 Accepts: TypeAlias = Callable[[object], bool]
-_ANNOTATIONS = {"$schema", "$id", "$defs", "title", "description", "x-must-be"}
+_ANNOTATIONS = {"$schema", "$id", "$defs", "title", "description", "x-must-be", "default", "examples"}
 
 
 def is_type(value: object, name: str) -> bool:

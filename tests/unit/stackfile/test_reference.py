@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
 from stackctl.stackfile.reference import keys, reference, verdict
 from stackctl.stackfile.schema import load_schema
+from tests.support.stacks import loaded_from
 
 _PAGE = Path(__file__).parents[3] / "docs" / "stack-file.md"
 
 
 def test_every_key_has_a_description() -> None:
     assert [key.path for key in keys() if not key.meaning] == []
+
+
+def test_every_key_of_a_service_has_an_example_that_is_read(tmp_path: Path) -> None:
+    of_service = [key for key in keys() if key.path[:2] == ("services", "*") and len(key.path) == 3]
+    around = {
+        "networks": dict.fromkeys(("front", "back")),
+        "volumes": {"data": None},
+        "configs": {"motd": {"content": "hello"}},
+        "secrets": {"password": {"environment": "HOME"}},
+        "models": {"llm": {"model": "m"}},
+    }
+    for name in ("web.env", "web.labels"):
+        (tmp_path / name).touch()
+
+    for key in of_service:
+        service = {"image": "i", key.path[2]: json.loads(key.example)}
+        services = {"web": service, "db": {"image": "i"}, "base": {"image": "i"}}
+        (tmp_path / "compose.yaml").write_text(json.dumps({"services": services, **around}))
+
+        found = loaded_from(tmp_path)
+
+        assert found.document is not None, (key, found.diagnostics)
 
 
 def test_the_schema_is_a_schema() -> None:
