@@ -48,6 +48,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "lint": Entry("lint", "lint", "Tell what is wrong with the stack files, or may be regretted"),
         "schema": Entry("schema", "schema", "Print the schema of stack files"),
         "pull": Entry("pull", "pull", "Pull the images of the stack"),
+        "push": Entry("push", "push", "Push the images that the stack builds"),
         "build": Entry("build", "build", "Build the images of the stack"),
         "image": Entry("image", "image", "Pull, load, import, list, tag and remove images"),
         "system": Entry("system", "system", "Show what takes room on the disk"),
@@ -69,7 +70,6 @@ NOT_YET: Final = frozenset(
         "convert",
         "export",
         "publish",
-        "push",
         "watch",
     }
 )

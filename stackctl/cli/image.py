@@ -121,6 +121,22 @@ def pull(platform: str, quiet: bool, name: str) -> None:
 
 
 @image.command()
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.argument("name", metavar="NAME[:TAG]")
+def push(quiet: bool, name: str) -> None:
+    """Push an image to the registry that its name says."""
+    from stackctl.cli.pushing import push_image  # 30 ms: only for registries
+    from stackctl.cli.screen import open_screen
+
+    settings = current_settings()
+    engine = start_engine(settings)
+    with open_screen(settings, "push", is_quiet=quiet) as screen:
+        digest = push_image(settings, engine, name, screen)
+    if not quiet:
+        click.echo(f"Digest: {digest}")
+
+
+@image.command()
 @click.argument("name", metavar="IMAGE")
 @click.argument("new_name", metavar="NAME[:TAG]")
 def tag(name: str, new_name: str) -> None:

@@ -38,7 +38,7 @@ def pull(
     document = load_document(settings, services)
     tree = document.tree.get("services")
     known: Mapping[str, Any] = tree if isinstance(tree, dict) else {}
-    chosen = _with_dependencies(known, services) if include_deps else services or tuple(known)
+    chosen = with_dependencies(known, services) if include_deps else services or tuple(known)
     engine = start_engine(settings)
     images = engine.images() if policy == "missing" or any(_policy(known[name]) == "missing" for name in chosen) else []
     present = {name for image in images for name in image.get("RepoTags") or ()}
@@ -65,7 +65,8 @@ def _policy(service: Mapping[str, Any]) -> str:
     return "missing" if text == "if_not_present" else text
 
 
-def _with_dependencies(known: Mapping[str, Any], services: tuple[str, ...]) -> tuple[str, ...]:
+def with_dependencies(known: Mapping[str, Any], services: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the services, all when none is named, and what they depend on."""
     found: dict[str, None] = {}
     todo = list(services or known)
     while todo:

@@ -306,6 +306,15 @@ class EngineClient:
         target = f"/images/create?{_encoded(query.items())}"
         return request(self._path, "POST", target, headers=headers, patience_s=self._patience_s).json_lines()
 
+    def image_push(self, reference: str, credentials: str = "") -> Iterator[dict[str, Any]]:
+        """Push an image under its name; yield Docker's messages. ``credentials`` is what goes into X-Registry-Auth."""
+        # Docker's API means all tags by none.
+        has_tag = ":" in reference.rpartition("/")[2]
+        query = "" if has_tag else "?tag=latest"
+        headers = {"X-Registry-Auth": credentials} if credentials else {}
+        target = f"/images/{quote(reference)}/push{query}"
+        return request(self._path, "POST", target, headers=headers, patience_s=self._patience_s).json_lines()
+
     def image_tag(self, reference: str, name: str) -> None:
         """Give an image another name, with a tag or not."""
         self._post(f"/images/{quote(reference)}/tag", query={"repo": name}).finish()

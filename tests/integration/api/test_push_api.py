@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,3 +75,23 @@ def test_who_is_not_let_in_is_told(docker: Docker, name: str, registry: DockerRe
 def test_what_is_not_here_cannot_be_pushed(docker: Docker, registry: DockerRegistry) -> None:
     assert "No such image" in docker.run("push", f"{registry.address}/nothing:1", status=1).err
     assert "does not exist locally" in docker.run("push", "-a", f"{registry.address}/nothing", status=1).err
+
+
+def test_stackctl_pushes_what_a_stack_builds(shared_engine: Engine, registry: DockerRegistry, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path / "home")}
+    name = f"{registry.address}/tools/built"
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN true >/made\n", encoding="utf-8")
+    built = {"image": f"{name}:1", "build": {"context": ".", "tags": [f"{name}:2"]}}
+    services = {"built": built, "other": {"image": "busybox"}, "unnamed": {"build": "."}}
+    (tmp_path / "compose.yaml").write_text(json.dumps({"name": "pushed", "services": services}), encoding="utf-8")
+    shared_engine.run("build", "built", cwd=tmp_path)
+
+    assert "push access denied" in shared_engine.run("push", cwd=tmp_path, env=home, status=1).err
+    shared_engine.run("push", "--ignore-push-failures", cwd=tmp_path, env=home)
+    shared_engine.run("login", "-u", USER[0], "--password-stdin", registry.address, stdin=USER[1], env=home)
+    lines = shared_engine.run("push", cwd=tmp_path, env=home).err.splitlines()
+    assert [line for line in lines if line.endswith("Pushed")] == [f" Image {name}:{tag}  Pushed" for tag in "12"]
+    digest = shared_engine.run("image", "push", f"{name}:1", env=home).out.split()[1]
+    shared_engine.run("image", "rm", f"{name}:1", f"{name}:2")
+    assert digest in shared_engine.run("image", "pull", f"{name}:1", env=home).out
+    shared_engine.run("image", "rm", f"{name}:1")

@@ -53,7 +53,7 @@ def test_an_unknown_command_is_answered_with_the_likely_one(call: Call) -> None:
 
 
 def test_a_command_of_compose_that_is_to_come_says_so(call: Call) -> None:
-    assert call("push") == (1, "", "error[not-supported]: the command push is not supported yet\n")
+    assert call("publish") == (1, "", "error[not-supported]: the command publish is not supported yet\n")
 
 
 @pytest.mark.usefixtures("no_engine")
