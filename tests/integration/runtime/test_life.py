@@ -99,7 +99,7 @@ def test_sysctls_of_interfaces_are_written_when_these_exist(stack: Composed) -> 
         ("sysctls: [kernel.panic=1]", "kernel.panic"),
         ("sysctls: [net.core.somaxconn=1], network_mode: host", "net.core.somaxconn"),
         ("sysctls: [kernel.sem=1 2 3 4], ipc: host", "kernel.sem"),
-        ("sysctls: [net.no.such=1]", "net/no/such"),
+        ("sysctls: [net.no.such=1]", "net.no.such"),
     ],
 )
 def test_a_sysctl_that_is_not_the_containers_is_refused(
