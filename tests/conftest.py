@@ -14,6 +14,7 @@ from tests.support.init import go_on_below_an_init
 from tests.support.leaks import Leaks
 
 BUSYBOX = "/bin/busybox"
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 def pytest_configure() -> None:
@@ -27,6 +28,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_integration = any(part in item.nodeid for part in ("tests/integration/", "tests/e2e/", "tests/faults/"))
         if is_integration and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root: it makes namespaces, mounts and networks"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machine_forwards() -> Iterator[None]:
+    """IP forwarding is on from the start, so that no engine tells, in the middle of a test, that it switched it on."""
+    if os.geteuid() != 0:
+        yield
+        return
+    before = _FORWARDING.read_text()
+    _FORWARDING.write_text("1")
+    yield
+    _FORWARDING.write_text(before)
 
 
 _MAKES_THINGS = ("tests/integration/", "tests/e2e/", "tests/faults/", "tests/engines/")
