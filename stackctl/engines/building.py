@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stackctl.engines.local import LocalEngine
-from stackctl.engines.local_builds import BuildWishes
+from stackctl.engines.hosting import BuildWishes, HostEngine
 from stackctl.engines.resolving import needed_services
 from stackctl.errors import UsageError
 from stackctl.model.build import BuildProgress
@@ -18,7 +17,7 @@ from stackctl.wire.stack_request import StackRequest
 Emit = Callable[[dict[str, Any]], None]
 
 
-def builds_for(engine: LocalEngine, stack: Stack, request: StackRequest) -> dict[str, PlannedBuild]:
+def builds_for(engine: HostEngine, stack: Stack, request: StackRequest) -> dict[str, PlannedBuild]:
     """Return the builds that a request needs, by service. Raises UsageError for a service there is not."""
     is_build = request.verb == "build"
     for name in request.services if is_build else ():

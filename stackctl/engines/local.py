@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackctl import labels
-from stackctl.engines.local_builds import BuildWishes, LocalBuilds
-from stackctl.engines.local_registries import LocalRegistries, TellPull
+from stackctl.engines.hosting import BuildWishes, TellPull
+from stackctl.engines.local_builds import LocalBuilds
+from stackctl.engines.local_registries import LocalRegistries
 from stackctl.engines.observing import (
     changed,
     container_key,

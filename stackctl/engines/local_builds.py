@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
 from stackctl.engines.contexts import Contexts
+from stackctl.engines.hosting import BuildWishes
 from stackctl.engines.local_runner import running
 from stackctl.errors import NotFound
 from stackctl.images.build.image_builds import Helpers, Pull
 from stackctl.images.build.request import BuildEvent, BuildRequest, OutputEvent
 from stackctl.images.build.running import DEFAULT_SHM_BYTES, Network
 from stackctl.images.store import ImageStore
-from stackctl.model.build import BuildInputs, BuildProgress, BuildSpec
+from stackctl.model.build import BuildProgress, BuildSpec
 from stackctl.reconcile.action import BuildImage
 from stackctl.reconcile.builds import inputs_text
 from stackctl.reconcile.engine import CancelCheck
 from stackctl.runtime.paths import EnginePaths
 from stackctl.runtime.supervisor_client import SupervisorClient
 
-TellBuild: TypeAlias = Callable[[str, BuildProgress], None]
-"""Hears of the build of an image, called by its reference; from any thread."""
-
 _NETWORKS: Final[Mapping[str, Network]] = {"none": "none", "host": "host"}
-_NO_INPUTS: Final[Mapping[str, BuildInputs]] = MappingProxyType({})
-_NO_BYTES: Final[Mapping[str, bytes]] = MappingProxyType({})
-
-
-def _silence(_: str, __: BuildProgress) -> None:
-    return
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildWishes:
-    """What one caller's builds have to go by.
-
-    ``inputs`` and ``specs`` are by service: what the user's folders hold, and ``build:`` as the file has it.
-    ``contents`` holds secrets under ``secret/KEY``.
-    """
-
-    inputs: Mapping[str, BuildInputs] = field(default_factory=lambda: _NO_INPUTS)
-    contents: Mapping[str, bytes] = field(default_factory=lambda: _NO_BYTES, repr=False)
-    tell: TellBuild = _silence
 
 
 class LocalBuilds:

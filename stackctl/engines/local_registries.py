@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
+from stackctl.engines.hosting import TellPull
 from stackctl.errors import Conflict, NotFound
 from stackctl.images.config import StoredImage
 from stackctl.images.exports import Pushed
@@ -18,9 +19,6 @@ from stackctl.reconcile.engine import CancelCheck, ImageRequest
 
 if TYPE_CHECKING:
     from stackctl.images.registry.access import Access
-
-TellPull: TypeAlias = Callable[[str, PullProgress], None]
-"""Hears of the pull of an image, called by its reference; from any thread."""
 
 _NOBODY: Final[Mapping[str, Credentials]] = MappingProxyType({})
 _LOOKS: Final = 3

@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from stackctl.diagnostics import Diagnostic
-from stackctl.engines.local import LocalEngine
 from stackctl.errors import PlanError, StackctlError
 from stackctl.model.image import ImageConfig, ResolvedImage
 from stackctl.model.stack import Stack
 from stackctl.reconcile import graph
 from stackctl.reconcile.desired import image_requests
-from stackctl.reconcile.engine import ImageRequest
+from stackctl.reconcile.engine import Engine, ImageRequest
 from stackctl.wire.stack_request import StackRequest
 
 _AT_ONCE: Final = 4
@@ -21,7 +20,7 @@ _UNKNOWN: Final = ResolvedImage("", ImageConfig())
 
 
 def resolve_images(
-    engine: LocalEngine, stack: Stack, request: StackRequest, built: Collection[str] = ()
+    engine: Engine, stack: Stack, request: StackRequest, built: Collection[str] = ()
 ) -> dict[str, ResolvedImage]:
     """Return the image of each service, asking registries as policies say.
 
@@ -50,7 +49,7 @@ def needed_services(stack: Stack, request: StackRequest) -> set[str]:
 
 
 def _find(
-    engine: LocalEngine, requests: Iterable[ImageRequest]
+    engine: Engine, requests: Iterable[ImageRequest]
 ) -> tuple[dict[ImageRequest, ResolvedImage], dict[ImageRequest, StackctlError]]:
     distinct = list(dict.fromkeys(requests))
     found: dict[ImageRequest, ResolvedImage] = {}

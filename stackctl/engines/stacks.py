@@ -1,10 +1,10 @@
-"""Stacks on the built-in engine: from a request to a plan, and from a plan to what it did."""
+"""Stacks on an engine: from a request to a plan, and from a plan to what it did."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -12,10 +12,10 @@ from typing import Any, Final
 from stackctl import __version__
 from stackctl.diagnostics import Diagnostic
 from stackctl.engines.building import builds_for, contexts_of, wishes_of
-from stackctl.engines.contents import ContentStore
-from stackctl.engines.local import LocalEngine
+from stackctl.engines.hosting import Contents, Emit, HostEngine, StackLocks
 from stackctl.engines.resolving import resolve_images
 from stackctl.engines.run_options import capability_names, run_argv, short_forms
+from stackctl.engines.stack_locks import ThreadLocks
 from stackctl.engines.step_errors import LastWords, diagnostics_of
 from stackctl.errors import (
     ApplyError,
@@ -47,7 +47,6 @@ from stackctl.wire import codec
 from stackctl.wire.error_json import error_to_json
 from stackctl.wire.stack_request import RunRequest, StackRequest
 
-Emit = Callable[[dict[str, Any]], None]
 _EXISTING: Final = {
     "down": plan_down,
     "start": plan_start,
@@ -60,10 +59,10 @@ _EXISTING: Final = {
 class Stacks:
     """Plans and applies stacks; one change of a stack at a time."""
 
-    def __init__(self, engine: LocalEngine, contents: ContentStore) -> None:
+    def __init__(self, engine: HostEngine, contents: Contents, locks: StackLocks | None = None) -> None:
         self._engine = engine
         self._contents = contents
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks = locks or ThreadLocks()
         self._guard = threading.Lock()
         self._cancelled: dict[str, threading.Event] = {}
 
@@ -71,7 +70,7 @@ class Stacks:
         """Return the plan for what is asked, and warnings about the stack file. Raises StackFileError, PlanError."""
         return self._plan(project, request, self._engine_for(request))
 
-    def _plan(self, project: str, request: StackRequest, engine: LocalEngine) -> tuple[Plan, tuple[Diagnostic, ...]]:
+    def _plan(self, project: str, request: StackRequest, engine: HostEngine) -> tuple[Plan, tuple[Diagnostic, ...]]:
         if request.verb == "build":
             stack, found = _stack(request)
             return build_plan(stack.name, tuple(builds_for(engine, stack, request).values())), found
@@ -94,7 +93,7 @@ class Stacks:
         """Plan and perform, telling ``emit`` all that happens; the last event says how it ended. Never raises."""
         engine = self._engine_for(request, emit)
         with self._running(emit, request) as cancelled:
-            with self._locked(project, emit):
+            with self._locks.locked(project, emit):
                 # Order: the stamp before the look, so that whatever changes after it makes the stamp invalid.
                 stamp = self._engine.stamp(project) if request.verb == "up" else ""
                 plan, warnings = self._plan(project, request, engine)
@@ -110,7 +109,7 @@ class Stacks:
             _raise_failures(report, cancelled.is_set(), self._engine.last_words)
             emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
 
-    def _look_again(self, project: str, request: StackRequest, engine: LocalEngine, done: Plan) -> tuple[str, Plan]:
+    def _look_again(self, project: str, request: StackRequest, engine: HostEngine, done: Plan) -> tuple[str, Plan]:
         """Return a stamp and what the same request would do while it holds; "" when that cannot be told."""
         stamp = self._engine.stamp(project)
         try:
@@ -119,7 +118,7 @@ class Stacks:
         except StackctlError:  # what was asked is done, whatever else there is now
             return "", done
 
-    def _build(self, plan: Plan, engine: LocalEngine, emit: Emit, cancelled: threading.Event) -> bool:
+    def _build(self, plan: Plan, engine: HostEngine, emit: Emit, cancelled: threading.Event) -> bool:
         """Perform the builds of a plan, and nothing else of it; return whether there were any. Raises ApplyError."""
         builds = builds_of(plan)
         if builds is None:
@@ -129,7 +128,7 @@ class Stacks:
         return True
 
     def _plan_rest(
-        self, project: str, request: StackRequest, engine: LocalEngine, shown: Plan, emit: Emit
+        self, project: str, request: StackRequest, engine: HostEngine, shown: Plan, emit: Emit
     ) -> tuple[str, Plan]:
         """Plan again, now that the images are there, and tell what has come to be otherwise than shown."""
         stamp = self._engine.stamp(project)
@@ -147,7 +146,7 @@ class Stacks:
             wanted, warnings = self._desired(request, engine)
             needed = _service(wanted.stack, service)
             self._contents.store(request.contents)
-            with self._locked(project, emit):
+            with self._locks.locked(project, emit):
                 plan = self._plan_dependencies(wanted, needed, request)
                 _tell_plan(emit, plan, warnings)
                 if self._build(plan, engine, emit, cancelled):
@@ -205,13 +204,13 @@ class Stacks:
         observed = self._engine.snapshot(wanted.stack.name, resource_names(wanted.stack))
         return plan_dependencies(wanted, observed, service.name, policy_of(request), self._engine.traits())
 
-    def _engine_for(self, request: StackRequest, emit: Emit = lambda _: None) -> LocalEngine:
+    def _engine_for(self, request: StackRequest, emit: Emit = lambda _: None) -> HostEngine:
         """Return the engine as the caller may use it: with the caller's logins to registries."""
         return self._engine.for_caller(
             request.credentials, lambda image, moment: emit(_pull_json(image, moment)), wishes_of(request, emit)
         )
 
-    def _desired(self, request: StackRequest, engine: LocalEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
+    def _desired(self, request: StackRequest, engine: HostEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
         stack, diagnostics = _stack(request)
         stack = _scaled(stack, request.scale)
         builds = builds_for(engine, stack, request)
@@ -233,21 +232,9 @@ class Stacks:
             del self._cancelled[apply_id]
             self._engine.builds.contexts.drop(contexts_of(request))
 
-    @contextmanager
-    def _locked(self, project: str, emit: Emit) -> Iterator[None]:
-        with self._guard:
-            lock = self._locks.setdefault(project, threading.Lock())
-        if not lock.acquire(blocking=False):
-            emit({"event": "waiting", "detail": f"another command changes stack {project}"})
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
     def _drop_unused_contents(self) -> None:
         with self._guard:
-            if any(lock.locked() for lock in list(self._locks.values())) and len(self._cancelled) > 1:
+            if len(self._cancelled) > 1:  # another apply may have stored what no container has yet
                 return
             used = {
                 mount.fingerprint
