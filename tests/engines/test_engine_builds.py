@@ -8,8 +8,8 @@ from io import BytesIO
 
 import pytest
 
-from stackctl.engines.local import LocalEngine
 from stackctl.engines.hosting import BuildWishes
+from stackctl.engines.local import LocalEngine
 from stackctl.engines.memory import MemoryEngine
 from stackctl.errors import StackctlError
 from stackctl.model.build import BuildInputs, BuildSpec
