@@ -292,8 +292,13 @@ def _compile(folder: str) -> None:
 
 
 def _spawn_keeper(paths: EnginePaths, environment: Mapping[str, str], lock: int, ready: int) -> None:
+    from stackctl.runtime import holder  # only to start an engine, not to find it
+
     with open(paths.spawn, "rb") as file:
-        argv = [*json.load(file)["keeper"], str(lock), str(ready), "-1", "-1"]
+        argv = json.load(file)["keeper"]
+    # What an engine held that was killed whole is with its holder; -1 has the keeper begin anew.
+    kept = holder.take_back(paths) or (-1, -1)
+    argv += [str(fd) for fd in (lock, ready, *kept)]
     env = {key: value for key, value in environment.items() if not key.startswith(_SCRUBBED)}
     env["STACKCTL_ROOT"] = paths.root
     # Two forks: the keeper must be no child of ours, and no leader of a session that could get a terminal.
@@ -304,12 +309,16 @@ def _spawn_keeper(paths: EnginePaths, environment: Mapping[str, str], lock: int,
             if os.fork():
                 os._exit(0)
             _detach(paths)
-            for fd in (lock, ready):
-                os.set_inheritable(fd, True)
+            for fd in (lock, ready, *kept):
+                if fd >= 0:
+                    os.set_inheritable(fd, True)
             os.execve(argv[0], argv, env)
         finally:
             os._exit(127)
     os.waitpid(first, 0)
+    for fd in kept:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _detach(paths: EnginePaths) -> None:

@@ -33,6 +33,7 @@ def adopt_all(world: World, boot: str) -> None:
         world.store.delete(leftover)
         world.journal.forget(leftover)
     _drop_unused(world, kept)
+    world.holder.settle()
     world.networks.restore(list(world.containers.values()))
     for container in died:
         # Its end was not seen by a supervisor: the restart policy is due now.
@@ -169,6 +170,11 @@ def _take_output(world: World, container: Container, kept: dict[str, int]) -> No
         return
     container.stdin_fd = kept.get(f"{container.id}/stdin", -1)
     container.terminal_fd = kept.get(f"{container.id}/terminal", -1)
+    if container.terminal_fd >= 0 or container.stdin_fd >= 0:
+        try:
+            world.holder.need(container.id)
+        except OSError as error:
+            print(f"supervisor: no holder: {error}", file=sys.stderr, flush=True)
     if container.terminal_fd >= 0:
         container.logs.add(os.dup(container.terminal_fd), STDOUT)
 

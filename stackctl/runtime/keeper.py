@@ -137,12 +137,25 @@ def _start_ticks(pid: int) -> int:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
+def _end_holders(run: str) -> None:
+    """Nothing is kept any more: end what holds it for us; see ``holder.py``."""
+    try:
+        with open(f"{run}/holders.json", "rb") as file:
+            for pid, ticks in json.load(file):
+                if _start_ticks(pid) == ticks:
+                    os.kill(pid, signal.SIGKILL)
+    except (OSError, ValueError):  # as a rule the supervisor has ended the last one
+        return
+
+
 def main(arguments: list[str]) -> None:
     """Be the keeper of the engine named by ``arguments``."""
     root, run = arguments[0], f"/run/stackctl/{arguments[1]}"
     lock, ready, kept_a, kept_b = (int(text) for text in arguments[2:6])
     # For whom a second engine on this root is refused; the kernel only knows who took the lock before us.
     os.pwrite(lock, f"{os.getpid()} on {os.uname().nodename}".ljust(_LOCK_TEXT).encode(), 0)
+    if ready >= 0:
+        os.set_inheritable(ready, False)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -160,6 +173,7 @@ def main(arguments: list[str]) -> None:
         os.write(ready, b"r")
         os.close(ready)
     keeper.run_forever(wake)
+    _end_holders(run)
     for name in os.listdir(run):
         os.unlink(f"{run}/{name}")
     os.rmdir(run)

@@ -45,6 +45,11 @@ class EnginePaths(NamedTuple):
         return f"{self.run}/processes.json"
 
     @property
+    def holders(self) -> str:
+        """JSON with the processes that hold the kept descriptors should all others die; see ``holder``."""
+        return f"{self.run}/holders.json"
+
+    @property
     def spawn(self) -> str:
         """JSON with interpreter and arguments of supervisor and daemon; read by the keeper at each start."""
         return f"{self.root}/spawn.json"

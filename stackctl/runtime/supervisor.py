@@ -15,6 +15,7 @@ from typing import Final
 
 from stackctl.errors import EngineError
 from stackctl.runtime import adopt, connections, faults, spawn
+from stackctl.runtime.holder import Holder
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import capabilities, cgroup, features, interpreter, libc, tiny_init
@@ -37,17 +38,20 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def build_world(paths: EnginePaths, kept: KeptDescriptors) -> World:
+def build_world(paths: EnginePaths, kept_ends: tuple[int, int]) -> World:
     """Open everything the supervisor owns. Raises OSError, EngineError."""
     without = features.parse_without(os.environ.get("STACKCTL_WITHOUT", ""))
     capabilities.read_kernel_limits()
     loop = Loop()
+    helpers: set[int] = set()
     return World(
         paths=paths,
         loop=loop,
         store=StateStore(paths.database, boot_id()),
         journal=Journal(paths.journal),
-        kept=kept,
+        kept=KeptDescriptors(*kept_ends),
+        holder=Holder(paths, kept_ends, loop, helpers),
+        helpers=helpers,
         cgroups=cgroup.open_driver(without),
         networks=Networks(paths, loop),
         volumes=VolumeStore(paths),
@@ -65,8 +69,7 @@ def main(arguments: list[str]) -> None:
     lock, kept_a, kept_b = (int(text) for text in arguments[2:5])
     for fd in (lock, kept_a, kept_b):
         os.set_inheritable(fd, False)
-    kept = KeptDescriptors(kept_a, kept_b)
-    world = build_world(paths, kept)
+    world = build_world(paths, (kept_a, kept_b))
     adopt.adopt_all(world, boot_id())
     listener = connections.listen(paths.supervisor_socket, world.loop, _handler(world))
     _watch_keeper(world, int(arguments[5]), (lock, kept_a, kept_b))

@@ -78,7 +78,7 @@ def _status(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply
             "pid": os.getpid(),
             "running": running,
             "total": len(world.containers),
-            "notices": world.networks.notices() + world.cgroups.notices(),
+            "notices": world.networks.notices() + world.cgroups.notices() + world.holder.notices(),
         }
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.runtime.event_log import EventLog
+from stackctl.runtime.holder import Holder
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import features
@@ -36,6 +37,7 @@ class World:
     store: StateStore
     journal: Journal
     kept: KeptDescriptors
+    holder: Holder
     cgroups: CgroupDriver
     networks: Networks
     volumes: VolumeStore

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 
 from stackctl.client.engine_client import EngineClient
 from stackctl.engines.start import ensure_engine
+from stackctl.runtime.kernel.tiny_holder import NAME as HOLDER
 from tests.support.engine import Engine, kill_at_once, wait_until
 from tests.support.ports import free_port
+from tests.support.terminal import Terminal, stackctl_argv
 
 pytestmark = pytest.mark.changes_shared_engine
 
@@ -41,8 +45,13 @@ services:
     healthcheck: {{test: [CMD, "true"], interval: 1s}}
   terminal:
     image: busybox
-    command: sleep 1000
+    command: sh
     tty: true
+    stdin_open: true
+    stop_grace_period: 0s
+  listener:
+    image: busybox
+    command: cat
     stdin_open: true
     stop_grace_period: 0s
   client:
@@ -98,6 +107,27 @@ class Town:
         """What another container gets under the service's name."""
         return self.engine.run("exec", "-T", "client", "wget", "-qO-", "http://web/", cwd=self.folder, status=None).out
 
+    def assert_terminal_answers(self) -> None:
+        """The shell there, which would end with its terminal, reads, writes and learns the window's size."""
+        argv = stackctl_argv("attach", "--detach-keys", "ctrl-p,ctrl-q", "terminal")
+        with Terminal(argv, env=self.engine.variables(), cwd=self.folder, columns=61, lines=17) as screen:
+            screen.type("echo $((6 * 7)); stty size\r")
+            screen.read_until("42\r\n17 61\r\n")
+            screen.type("\x10\x11")
+            assert screen.wait() == 0
+
+    def holders(self) -> list[int]:
+        """The processes that hold terminals for this engine."""
+        named = f"{HOLDER}\0{(self.engine.root / 'engine-id').read_text()}\0".encode()
+        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _content(path) == named]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
 
 @pytest.fixture(scope="module")
 def town(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
@@ -112,13 +142,14 @@ def town(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.mark.parametrize("roles", _SETS, ids="+".join)
 def test_containers_do_not_notice_and_everything_works_again(town: Town, roles: Sequence[str]) -> None:
     before = town.lives()
-    assert len(before) == 4
+    assert len(before) == 5
 
     town.kill(roles)
 
     assert town.lives() == before
     assert wait_until("the published port answers", town.page) == "hello\n"
     assert wait_until("the name leads there", town.page_by_name) == "hello\n"
+    town.assert_terminal_answers()
     town.stackctl("plan", "--detailed-exitcode")
     assert town.lives() == before
     wait_until("all three run", lambda: all(town.pids()[role] for role in _ROLES))
@@ -127,3 +158,21 @@ def test_containers_do_not_notice_and_everything_works_again(town: Town, roles: 
     for word in ("line", "oops"):
         seen = town.numbers(word)
         assert seen == list(range(1, len(seen) + 1)), "lines are lost or repeated"
+
+
+def test_who_holds_the_terminals_is_replaced_when_killed_and_ends_with_the_last_of_them(town: Town) -> None:
+    (first,) = town.holders()
+    os.kill(first, signal.SIGKILL)
+    (second,) = wait_until("another holds them", lambda: [pid for pid in town.holders() if pid != first])
+    town.kill(_ROLES)
+    town.assert_terminal_answers()
+    assert town.holders() == [second]
+    held = sorted(os.readlink(path).partition(":")[0] for path in Path(f"/proc/{second}/fd").iterdir())
+    assert held == ["socket", "socket"]
+    assert os.readlink(f"/proc/{second}/cwd") == "/"
+    town.stackctl("stop", "terminal")
+    assert town.holders() == [second]
+    town.stackctl("stop", "listener")
+    wait_until("nobody holds what nobody needs", lambda: not town.holders())
+    town.stackctl("start", "terminal", "listener")
+    town.assert_terminal_answers()

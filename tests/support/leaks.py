@@ -168,7 +168,12 @@ def _command(pid: int) -> str:
 
 def _is_of_an_engine(pid: int) -> bool:
     command = _command(pid)
-    return "stackctl/runtime/keeper.py" in command or "supervisor.py" in command or "stackctl." in command
+    return (
+        "stackctl/runtime/keeper.py" in command
+        or "supervisor.py" in command
+        or "stackctl." in command
+        or "stackctl-holder" in command
+    )
 
 
 def _parent(pid: int) -> int:

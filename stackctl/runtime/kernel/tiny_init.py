@@ -20,9 +20,9 @@ from stackctl.errors import ContainerError
 
 _LOAD_ADDRESS: Final = 0x400000
 _HEADERS_BYTES: Final = 64 + 56
-_F_ADD_SEALS: Final = 1033
-_ALL_SEALS: Final = 0x1F & ~0x10
-_EM_X86_64: Final = 62
+F_ADD_SEALS: Final = 1033
+ALL_SEALS: Final = 0x1F & ~0x10
+EM_X86_64: Final = 62
 
 _X86_64: Final = (
     "488b0424"  # mov (%rsp),%rax
@@ -115,6 +115,6 @@ def program_fd() -> int:
     if platform.machine() != "x86_64":
         raise ContainerError(f"init: true is not available on {platform.machine()} yet", code="no-init")
     fd = os.memfd_create("init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(fd, elf(bytes.fromhex(_X86_64), _EM_X86_64))
-    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    os.write(fd, elf(bytes.fromhex(_X86_64), EM_X86_64))
+    fcntl.fcntl(fd, F_ADD_SEALS, ALL_SEALS)
     return fd

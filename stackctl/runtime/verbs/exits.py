@@ -137,6 +137,7 @@ def close_process(world: World, container: Container) -> None:
         container.logs.finish()
     for name in ("stdin", "terminal", "report"):
         world.kept.drop(f"{container.id}/{name}")
+    world.holder.release(container.id)
     world.networks.disconnect(container)
     for fd in (container.pidfd, container.terminal_fd, container.stdin_fd):
         if fd >= 0:

@@ -193,6 +193,8 @@ def _bring_up(world: World, container: Container, plan: InitPlan, birth_fd: int,
 
 def _standard_descriptors(world: World, container: Container, child_ends: ExitStack) -> tuple[int, int, int]:
     assert container.logs is not None
+    if container.spec.tty or container.spec.stdin_open:
+        world.holder.need(container.id)
     if container.spec.tty:
         return -1, -1, -1
     ends = []
