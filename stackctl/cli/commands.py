@@ -51,7 +51,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "push": Entry("push", "push", "Push the images that the stack builds"),
         "build": Entry("build", "build", "Build the images of the stack"),
         "image": Entry("image", "image", "Pull, load, import, list, tag and remove images"),
-        "system": Entry("system", "system", "Show what takes room on the disk"),
+        "system": Entry("system", "system", "Show what takes room on the disk, and remove what nothing uses"),
         "login": Entry("login", "login", "Log in to a registry"),
         "logout": Entry("login", "logout", "Forget the login to a registry"),
         "engine": Entry("engine", "engine", "Start, stop and show the engine"),

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from stackctl.cli.connect import known_engine
+from stackctl.cli.prune import prune_system
 from stackctl.cli.render.durations import ago
 from stackctl.cli.render.sizes import size_text
 from stackctl.cli.render.table import table
@@ -25,7 +26,10 @@ _STEPS: Final = ("STEP", "LAST USED", "SIZE")
 
 @click.group()
 def system() -> None:
-    """Show what the engine takes."""
+    """Show what the engine takes on the disk, and remove what nothing uses."""
+
+
+system.add_command(prune_system)
 
 
 @system.command()

@@ -13,6 +13,7 @@ import click
 
 from stackctl import labels
 from stackctl.cli.connect import known_engine, start_engine
+from stackctl.cli.prune import prune_volumes
 from stackctl.cli.render.sizes import size_text
 from stackctl.cli.render.table import table
 from stackctl.cli.settings import Settings, current_settings
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 @click.group()
 def volume() -> None:
     """List, show, save, bring in and remove volumes, whatever stack they are of."""
+
+
+volume.add_command(prune_volumes)
 
 
 @volume.command("ls")

@@ -326,8 +326,11 @@ class EngineClient:
 
     def image_prune(self, *, all: bool) -> dict[str, Any]:
         """Remove images without a name that no container uses; with ``all`` also those that have one."""
-        query = {"filters": json.dumps({"dangling": ["false" if all else "true"]})}
-        answer: dict[str, Any] = self._post("/images/prune", query=query).json()
+        return self.prune("images", {"dangling": ["false" if all else "true"]})
+
+    def prune(self, kind: str, filters: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Remove the ``kind`` of things that nothing uses: containers, networks, volumes or images."""
+        answer: dict[str, Any] = self._post(f"/{kind}/prune", query={"filters": json.dumps(filters)}).json()
         return answer
 
     def log_in(self, credentials: Mapping[str, str]) -> None:

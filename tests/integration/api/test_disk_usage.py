@@ -129,3 +129,29 @@ def test_a_root_tar_is_imported_for_another_platform_with_words(stack: Stack, tm
     assert stack.engine.run("image", "inspect", "arm:2").json()[0]["Architecture"] == "arm64"
     assert "by hand" in stack.engine.run("image", "history", "arm:2").out
     stack.engine.run("image", "rm", "arm:2")
+
+
+def test_what_nothing_uses_is_removed_when_agreed(stack: Stack) -> None:
+    once = {**FOREVER, "command": ["true"], "volumes": ["/anonymous"]}
+    stays = {**FOREVER, "volumes": ["data:/data"], "networks": ["front"]}
+    stack.write({"once": once, "stays": stays}, volumes={"data": {}}, networks={"front": {}, "default": {}})
+    stack.run("up", "-d")
+    stack.run("wait", "once")
+
+    asked = stack.run("system", "prune", "--volumes", stdin=b"n\n").err
+    assert "all stopped containers, of every stack" in asked
+    assert len(stack.run("ps", "-aq").out.split()) == 2
+    kept = stack.run("system", "prune", "-f", "--filter", "label=nobody").out
+    assert kept == "Total reclaimed space: 0B\n"
+    told = stack.run("system", "prune", "-f", "--volumes").out
+    assert [line for line in told.splitlines() if line.startswith("Deleted")] == [
+        "Deleted Containers:",
+        "Deleted Networks:",
+        "Deleted Volumes:",
+    ]
+    assert "used_default" in told
+    assert stack.run("ps", "-a", "--services").out.split() == ["stays"]
+    stack.run("down")
+    assert stack.run("volume", "prune", "-f").out == "Total reclaimed space: 0B\n"
+    assert "used_data" in stack.run("volume", "prune", "--all", "-f").out
+    assert "no filter: age=1" in stack.run("volume", "prune", "--filter", "age=1", status=1).err
