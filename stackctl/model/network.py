@@ -10,13 +10,16 @@ class NetworkSpec:
     """One network, by its real name.
 
     ``subnet`` and ``gateway`` are text; "" lets the engine choose. ``is_internal`` means no way out and
-    none in from outside. An external network is never created or removed, only used.
+    none in from outside. ``driver`` "bridge" is the engine's own kind of network. ``is_attachable`` and ``options``
+    only mean something to other engines. An external network is never created or removed, only used.
     """
 
     name: str
     is_external: bool = False
     is_internal: bool = False
+    is_attachable: bool = False
     driver: str = "bridge"
+    options: tuple[tuple[str, str], ...] = ()
     subnet: str = ""
     ip_range: str = ""
     gateway: str = ""

@@ -24,6 +24,7 @@ from stackctl.model.container import (
     Ulimit,
     VolumeMount,
 )
+from stackctl.model.deploy import Deploy
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.network import NetworkSpec
 from stackctl.model.path import Path as Path
@@ -63,6 +64,17 @@ class ContentUse:
     uid: int = 0
     gid: int = 0
     mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentSource:
+    """A top-level config or secret. ``name`` is the one it has in an engine that keeps such things itself, where it
+    is external; else only a beginning of it."""
+
+    kind: Literal["config", "secret"]
+    name: str
+    is_external: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 ServiceMount: TypeAlias = BindMount | VolumeMount | TmpfsMount | ContentUse
@@ -123,6 +135,7 @@ class Service:
     platform: str = ""
     log: LogPolicy = field(default_factory=LogPolicy)
     attach: bool = True
+    deploy: Deploy = field(default_factory=Deploy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +143,8 @@ class Stack:
     """A whole stack.
 
     ``services``, ``networks`` and ``volumes`` are keyed by the names used in the file and hold only what
-    is enabled and used. ``disabled_services`` are known but switched off by profiles.
+    is enabled and used. ``contents`` are keyed ``config/KEY`` and ``secret/KEY``. ``disabled_services`` are known
+    but switched off by profiles.
     ``positions`` maps canonical paths to where they were written; it is no part of equality.
     """
 
@@ -140,6 +154,7 @@ class Stack:
     services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
     networks: Mapping[str, NetworkSpec] = field(default_factory=lambda: MappingProxyType({}))
     volumes: Mapping[str, VolumeSpec] = field(default_factory=lambda: MappingProxyType({}))
+    contents: Mapping[str, ContentSource] = field(default_factory=lambda: MappingProxyType({}))
     disabled_services: tuple[str, ...] = ()
     positions: Mapping[Path, SourceRange] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, hash=False

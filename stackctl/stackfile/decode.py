@@ -7,10 +7,11 @@ schema, for long forms, and for what refers to what, before anything is read fro
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Literal
 
 from stackctl.diagnostics import Diagnostic
 from stackctl.model.network import NetworkSpec
-from stackctl.model.stack import Service, Stack
+from stackctl.model.stack import ContentSource, Service, Stack
 from stackctl.model.volume import VolumeSpec
 from stackctl.stackfile import support
 from stackctl.stackfile.canonical import canonical
@@ -95,6 +96,7 @@ def _stack(document: Document, places: DocumentPlaces, problems: Problems) -> St
         services=MappingProxyType(link_aliases(services, trees)),
         networks=MappingProxyType(networks),
         volumes=MappingProxyType(volumes),
+        contents=MappingProxyType({**_contents(tree, "config"), **_contents(tree, "secret")}),
         disabled_services=document.disabled_services,
         positions=document.positions,
     )
@@ -111,10 +113,23 @@ def _bridge(name: str, trees: dict[str, dict[str, Json]], networks: dict[str, Ne
     return networks[key].name
 
 
+def _contents(tree: dict[str, Json], kind: Literal["config", "secret"]) -> dict[str, ContentSource]:
+    return {
+        f"{kind}/{key}": ContentSource(
+            kind=kind,
+            name=as_text(as_dict(entry).get("name")),
+            is_external=as_dict(entry).get("external") is True,
+            labels=pairs(as_dict(entry).get("labels")),
+        )
+        for key, entry in as_dict(tree.get(f"{kind}s")).items()
+    }
+
+
 def _volume(entry: dict[str, Json]) -> VolumeSpec:
     return VolumeSpec(
         name=as_text(entry.get("name")),
         is_external=entry.get("external") is True,
+        driver=as_text(entry.get("driver")) or "local",
         options=pairs(entry.get("driver_opts")),
         labels=pairs(entry.get("labels")),
     )

@@ -25,11 +25,18 @@ def network_spec(entry: dict[str, Json], path: Path, places: Places, problems: P
         name=as_text(entry.get("name")),
         is_external=entry.get("external") is True,
         is_internal=entry.get("internal") is True,
+        is_attachable=entry.get("attachable") is True,
+        driver=_driver(as_text(entry.get("driver"))),
+        options=pairs(entry.get("driver_opts")),
         subnet=subnet,
         ip_range=as_text(pool.get("ip_range")),
         gateway=as_text(pool.get("gateway")),
         labels=pairs(entry.get("labels")),
     )
+
+
+def _driver(text: str) -> str:
+    return "bridge" if text in ("", "default") else text
 
 
 def _check_pool(pool: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:

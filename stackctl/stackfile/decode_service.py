@@ -10,6 +10,7 @@ from stackctl.model.container import Dns, Limits, LogPolicy, RestartPolicy, Ulim
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.stack import Condition, Dependency, Path, PullPolicy, Service
 from stackctl.stackfile.decode_build import build_spec
+from stackctl.stackfile.decode_deploy import deploy
 from stackctl.stackfile.decode_mounts import MountDecoder, devices
 from stackctl.stackfile.decode_network import exposed_ports, networking, published_ports
 from stackctl.stackfile.node import Json
@@ -128,6 +129,7 @@ class _Decoder:
             platform=self._text("platform"),
             log=self._log(),
             attach=entry.get("attach") is not False,
+            deploy=deploy(entry),
         )
 
     def _text(self, key: str) -> str:
