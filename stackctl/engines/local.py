@@ -7,38 +7,22 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stackctl import labels
 from stackctl.engines.hosting import BuildWishes, TellPull
 from stackctl.engines.local_builds import LocalBuilds
+from stackctl.engines.local_observing import container_of, networks_of, volumes_of
 from stackctl.engines.local_registries import LocalRegistries
-from stackctl.engines.observing import (
-    changed,
-    container_key,
-    is_oneoff,
-    network_key,
-    network_names,
-    observed,
-    observed_address,
-    volume_key,
-    volume_names,
-)
+from stackctl.engines.observing import changed, observed
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
 from stackctl.images.store import ImageStore
 from stackctl.model.container import ContainerSpec
-from stackctl.model.health import ProbeResult
 from stackctl.model.image import ResolvedImage
-from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import (
-    ContainerState,
     Observed,
-    ObservedAddress,
     ObservedContainer,
     ObservedNetwork,
-    ObservedPort,
     ObservedVolume,
 )
 from stackctl.model.registry import Credentials
-from stackctl.model.volume import VolumeSpec
 from stackctl.reconcile.action import (
     Action,
     AwaitCondition,
@@ -65,15 +49,6 @@ from stackctl.runtime.record import read_spec
 from stackctl.runtime.supervisor_client import Call, Message, SupervisorClient
 from stackctl.wire import codec
 
-_STATES: Final[dict[str, ContainerState]] = {
-    "creating": "created",
-    "created": "created",
-    "starting": "created",
-    "running": "running",
-    "restarting": "restarting",
-    "exited": "exited",
-    "removing": "exited",
-}
 _LOOK_S: Final = 0.2
 
 
@@ -115,8 +90,8 @@ class LocalEngine:
         """Return what the supervisor has of ``stack`` or under one of ``names``."""
         answer = self._supervisor.call("list")
         containers = self._containers(answer)
-        networks = _networks(answer, containers)
-        volumes = _volumes(answer, containers)
+        networks = networks_of(answer, containers)
+        volumes = volumes_of(answer, containers)
         return observed(stack, names, containers, networks, volumes)
 
     def notices(self) -> list[str]:
@@ -148,12 +123,12 @@ class LocalEngine:
     def networks(self) -> tuple[ObservedNetwork, ...]:
         """Return every network, by name."""
         answer = self._supervisor.call("list")
-        return _networks(answer, self._containers(answer))
+        return networks_of(answer, self._containers(answer))
 
     def volumes(self) -> tuple[ObservedVolume, ...]:
         """Return every volume, by name."""
         answer = self._supervisor.call("list")
-        return _volumes(answer, self._containers(answer))
+        return volumes_of(answer, self._containers(answer))
 
     def last_words(self, name: str, count: int) -> tuple[str, ...]:
         """Return the last lines of a container's log; none when there is no such container."""
@@ -167,11 +142,11 @@ class LocalEngine:
     def perform(self, action: Action, cancelled: CancelCheck) -> str:
         """See ``reconcile.engine.Engine.perform``."""
         fault_point(f"apply: before {type(action).__name__}")
-        self._perform(action, cancelled)
+        detail = self._perform(action, cancelled)
         fault_point(f"apply: after {type(action).__name__}")
-        return ""
+        return detail
 
-    def _perform(self, action: Action, cancelled: CancelCheck) -> None:
+    def _perform(self, action: Action, cancelled: CancelCheck) -> str:
         match action:
             case PullImage():
                 self._registries.perform(action, cancelled)
@@ -189,17 +164,16 @@ class LocalEngine:
                 self.create(spec)
             case AwaitCondition():
                 self._await(action, cancelled)
+            case StopContainer(name, expect_id, grace_s):
+                return self._stop(name, expect_id, grace_s)
             case _:
                 self._perform_on_container(action, cancelled)
+        return ""
 
     def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> None:
         match action:
             case StartContainer(name, expect_id):
                 self._wait_for(self._supervisor.begin("start", name=self._find(name, expect_id)), cancelled)
-            case StopContainer(name, expect_id, grace_s):
-                if self._id_of(name):
-                    found = self._find(name, expect_id)
-                    _ignore_missing(lambda: self._supervisor.call("stop", name=found, grace_s=grace_s))
             case KillContainer(name, expect_id, signal):
                 self._kill(self._find(name, expect_id), signal)
             case RemoveContainer(name, expect_id):
@@ -250,7 +224,7 @@ class LocalEngine:
         for facts in answer["containers"]:
             spec = self.spec_of(facts)
             if spec is not None:
-                found.append(_container(facts, spec, networks))
+                found.append(container_of(facts, spec, networks))
         for gone in [key for key in self._specs if key not in live]:
             self._specs.pop(gone, None)
         return tuple(sorted(found, key=lambda container: container.name))
@@ -267,6 +241,18 @@ class LocalEngine:
     def _id_of(self, name: str) -> str:
         found: str = self._supervisor.call("id-of", name=name)["id"]
         return found
+
+    def _stop(self, name: str, expect_id: str, grace_s: float) -> str:
+        """Stop a container, if there is one; return what is to be told of it."""
+        if not self._id_of(name):
+            return ""
+        found = self._find(name, expect_id)
+        try:
+            answer = self._supervisor.call("stop", name=found, grace_s=grace_s)
+        except NotFound:
+            return ""
+        told: str = answer.get("hook_error", "")
+        return told
 
     def _kill(self, container_id: str, signal: str) -> None:
         try:
@@ -309,93 +295,3 @@ def _ignore_missing(act: Any) -> None:
         act()
     except NotFound:
         return
-
-
-def state_of(facts: Message) -> ContainerState:
-    """Return a container's state as planning counts it; ``facts`` are the supervisor's.
-
-    One that ran before and is being started again by its policy is *restarting*: as *created*, a stop would pass it by.
-    """
-    if facts["phase"] == "starting" and facts["started_ns"]:
-        return "restarting"
-    if facts["phase"] == "running" and facts.get("is_paused"):
-        return "paused"
-    return _STATES[facts["phase"]]
-
-
-def _container(facts: Message, spec: ContainerSpec, networks: Mapping[str, Message]) -> ObservedContainer:
-    marks = dict(spec.labels)
-    state = state_of(facts)
-    return ObservedContainer(
-        id=facts["id"],
-        name=facts["name"],
-        state=state,
-        key=container_key(marks),
-        spec=spec,
-        fingerprint=marks.get(labels.CONFIG_HASH, ""),
-        health=facts["health"] if state in ("running", "paused") else "none",
-        exit_code=facts["exit_code"] if state in ("exited", "restarting") else None,
-        is_oneoff=is_oneoff(marks),
-        image_ref=spec.image_ref,
-        image_id=spec.image_id,
-        labels=spec.labels,
-        networks=tuple(_address(name, ip, networks) for name, ip in sorted(facts["addresses"].items())),
-        ports=tuple(
-            ObservedPort(host_ip=ip, host_port=host, container_port=inside, protocol=protocol)
-            for ip, host, inside, protocol in facts["ports"]
-        ),
-        volumes=volume_names(spec),
-        pid=facts["pid"],
-        restart_count=facts["restart_count"],
-        created_ns=facts["created_ns"],
-        started_ns=facts["started_ns"],
-        finished_ns=facts["finished_ns"],
-        error=facts["error"],
-        oom_killed=facts["oom_killed"],
-        health_failures=facts["health_failures"],
-        probes=tuple(ProbeResult(**result) for result in facts["health_log"]),
-        network_ids=tuple((name, networks[name]["id"]) for name in network_names(spec) if name in networks),
-    )
-
-
-def _address(name: str, ip: str, networks: Mapping[str, Message]) -> ObservedAddress:
-    network = networks.get(name, {})
-    return observed_address(name, ip, subnet=network.get("subnet", ""), gateway=network.get("gateway", ""))
-
-
-def _networks(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[ObservedNetwork, ...]:
-    found = []
-    for shape in answer["networks"]:
-        spec = codec.decode(NetworkSpec, shape["spec"])
-        found.append(
-            ObservedNetwork(
-                id=shape["id"],
-                name=spec.name,
-                key=network_key(dict(spec.labels)),
-                spec=spec,
-                subnet=shape["subnet"],
-                gateway=shape["gateway"],
-                labels=spec.labels,
-                containers=tuple(c.name for c in containers if c.spec and spec.name in network_names(c.spec)),
-                created_ns=shape["created_ns"],
-            )
-        )
-    return tuple(sorted(found, key=lambda network: network.name))
-
-
-def _volumes(answer: Message, containers: Sequence[ObservedContainer]) -> tuple[ObservedVolume, ...]:
-    found = []
-    for shape in answer["volumes"]:
-        spec = codec.decode(VolumeSpec, shape["spec"])
-        found.append(
-            ObservedVolume(
-                name=spec.name,
-                key=volume_key(dict(spec.labels)),
-                spec=spec,
-                labels=spec.labels,
-                mountpoint=shape["mountpoint"],
-                used_by=tuple(c.name for c in containers if spec.name in c.volumes),
-                created_ns=shape["created_ns"],
-            )
-        )
-    return tuple(sorted(found, key=lambda volume: volume.name))

@@ -300,6 +300,7 @@ class MemoryEngine:
             started_ns=container.started_ns,
             finished_ns=container.finished_ns,
             error=container.error,
+            is_post_start_due=container.state == "running" and container.is_post_start_due,
         )
 
     def _networks(self) -> tuple[ObservedNetwork, ...]:

@@ -36,11 +36,13 @@ _KILLED: Final = 137
 class Behaviour:
     """What a container's process does. Times are seconds after each of its starts; None is never.
 
-    ``start_error`` keeps it from starting. ``healthy_after_s`` and ``unhealthy_after_s`` matter to one with
-    a health check. Asked to stop it ends after ``stops_after_s`` with ``stop_code``, unless it is killed first.
+    ``start_error`` keeps it from starting, ``hook_error`` is how its ``post_start`` ends. ``healthy_after_s`` and
+    ``unhealthy_after_s`` matter to one with a health check. Asked to stop it ends after ``stops_after_s`` with
+    ``stop_code``, unless it is killed first.
     """
 
     start_error: ContainerError | None = None
+    hook_error: ContainerError | None = None
     exits_after_s: float | None = None
     exit_code: int = 0
     healthy_after_s: float | None = 0.0
@@ -67,6 +69,7 @@ class MemoryContainer:
     finished_ns: int = 0
     restart_count: int = 0
     is_wanted: bool = False
+    is_post_start_due: bool = False
     run: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
     ports: list[tuple[PublishedPort, int]] = field(default_factory=list)
@@ -210,11 +213,15 @@ class World:
         return made
 
     def start(self, container: MemoryContainer) -> None:
-        """Have it run."""
-        if container.state == "running":
-            return
-        container.is_wanted, container.restart_count = True, 0
-        self._launch(container)
+        """Have it run, and what is to run after its start."""
+        if container.state != "running":
+            container.is_wanted, container.restart_count = True, 0
+            container.is_post_start_due = bool(container.spec.post_start)
+            self._launch(container)
+        error = self._behaviour_of(container.spec).hook_error
+        if container.is_post_start_due and error is not None:
+            raise error
+        container.is_post_start_due = False
 
     def stop(self, container: MemoryContainer, grace_s: float) -> None:
         """Have it not run, and not come back by itself."""

@@ -30,6 +30,7 @@ _SUMMARIES = {
     "user-not-found": "User is unknown in the image",
     "health-never-reached": "Service did not become healthy",
     "dependency-exited": "Service ended before it was healthy",
+    "hook-failed": "Command at a point of the container's life failed",
     "dependency-failed": "One-shot service failed",
     "wait-timeout": "Waited too long",
 }

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from stackctl.diagnostics import SourceRange
 from stackctl.model.health import HealthCheck
+from stackctl.model.hook import Hook
 
 Protocol = Literal["tcp", "udp"]
 RestartKind = Literal["no", "always", "on-failure", "unless-stopped"]
@@ -201,7 +202,8 @@ class ContainerSpec:
     ``CAP_``; ``ALL`` is allowed. ``extra_hosts`` holds (name, address or ``host-gateway``).
     ``entrypoint_length`` says how many words of ``argv`` are the entrypoint; ``exposed_ports`` holds ``80/tcp``:
     both are only told. With ``stdin_once`` the end of the first client's input is the end of the container's;
-    with ``auto_remove`` the engine removes the container once it has ended.
+    with ``auto_remove`` the engine removes the container once it has ended. ``post_start`` runs after each start
+    that was asked for, ``pre_stop`` before each stop.
     ``origin`` maps field names to the YAML that decided them; it is no part of equality.
     """
 
@@ -247,4 +249,6 @@ class ContainerSpec:
     ipc_mode: Literal["", "host"] = ""
     oom_score_adj: int = 0
     log: LogPolicy = field(default_factory=LogPolicy)
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
     origin: Mapping[str, SourceRange] = field(default_factory=lambda: MappingProxyType({}), compare=False, hash=False)

@@ -42,6 +42,7 @@ class ObservedContainer:
     ``key`` is None when its labels claim no service of a stack (a one-off, or not ours to manage).
     ``spec`` is None when the engine cannot tell it in full; then only ``fingerprint`` (of the spec it was
     made from, "" if unknown) says whether it is up to date. ``exit_code`` is None unless exited.
+    ``is_post_start_due``: it runs, and what is to run after its start has not, or failed.
     Times are nanoseconds since the epoch, 0 for never. ``network_ids`` has the name and id of each network
     it is on, running or not.
     """
@@ -68,6 +69,7 @@ class ObservedContainer:
     finished_ns: int = 0
     error: str = ""
     oom_killed: bool = False
+    is_post_start_due: bool = False
     health_failures: int = 0
     probes: tuple[ProbeResult, ...] = field(default=(), compare=False)
     network_ids: tuple[tuple[str, str], ...] = field(default=(), compare=False)

@@ -26,6 +26,7 @@ from stackctl.model.container import (
 )
 from stackctl.model.deploy import Deploy
 from stackctl.model.health import HealthCheckOverride
+from stackctl.model.hook import Hook
 from stackctl.model.network import NetworkSpec
 from stackctl.model.path import Path as Path
 from stackctl.model.volume import VolumeSpec
@@ -134,6 +135,8 @@ class Service:
     pull_policy: PullPolicy = ""
     platform: str = ""
     log: LogPolicy = field(default_factory=LogPolicy)
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
     attach: bool = True
     deploy: Deploy = field(default_factory=Deploy)
 

@@ -86,9 +86,12 @@ class CreateContainer:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """The container runs: its command was executed. That it is ready is awaited by AwaitCondition.
+    """The container runs: its command was executed, and what is to run after that (``post_start``) has ended well.
 
-    Conflict when a port or address of it is taken; ContainerError when it cannot run.
+    That it is ready is awaited by AwaitCondition.
+
+    Conflict when a port or address of it is taken; ContainerError when it cannot run, or runs and its ``post_start``
+    failed: performed again, that runs again.
     """
 
     name: str
@@ -97,7 +100,10 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class StopContainer:
-    """The container does not run: stop signal, then after ``grace_s`` seconds SIGKILL. Not restarted by policy."""
+    """The container does not run: ``pre_stop``, stop signal, then after ``grace_s`` seconds SIGKILL.
+
+    Not restarted by policy. A ``pre_stop`` that fails is told, and does not keep it running.
+    """
 
     name: str
     expect_id: str

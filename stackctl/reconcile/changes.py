@@ -193,6 +193,8 @@ def _container_change(
         live.append(_renaming(wanted, existing))
     if existing.state in ("created", "exited") and not _is_done(key, matched, existing):
         return Change(key, "start", wanted.name, (Reason(_why_start(existing)), *live))
+    if existing.is_post_start_due and existing.state == "running":
+        return Change(key, "start", wanted.name, (Reason("post_start has not run to its end"), *live))
     return Change(key, "update" if live else "keep", wanted.name, tuple(live))
 
 

@@ -40,7 +40,7 @@ class RunOverrides:
 
 
 def oneoff_spec(spec: ContainerSpec, project: str, service: str, overrides: RunOverrides, slug: str) -> ContainerSpec:
-    """Turn a service's first replica into a one-off: no restart, no health check, no ports unless asked for."""
+    """Turn a service's first replica into a one-off: no restart, health check or hooks, no ports unless asked for."""
     marks = {**dict(spec.labels), **dict(overrides.labels), labels.ONEOFF: "True", labels.SLUG: slug}
     marks.pop(labels.CONTAINER_NUMBER, None)
     ports = tuple(replace(port, share="") for port in spec.ports) if overrides.service_ports else ()
@@ -63,6 +63,8 @@ def oneoff_spec(spec: ContainerSpec, project: str, service: str, overrides: RunO
         cap_drop=(*(name for name in spec.cap_drop if name not in overrides.cap_add), *overrides.cap_drop),
         restart=RestartPolicy(),
         health=None,
+        post_start=(),
+        pre_stop=(),
         labels=tuple(sorted(marks.items())),
     )
 

@@ -53,7 +53,7 @@ def origin_of(stack: Stack, service: Service, image_entrypoint: tuple[str, ...])
 
     Also single items, by what names them: ``env.KEY``, ``labels.KEY``, ``limits.NAME``, ``ports.HOST_PORT``,
     ``mounts.TARGET``, ``devices.TARGET`` (below /dev), ``sysctls.NAME``, ``ulimits.NAME``, ``group_add.INDEX``,
-    ``cap_add.NAME``, ``cap_drop.NAME``, ``networking.NETWORK`` and ``networking.NETWORK.KEY``.
+    ``post_start.INDEX``, ``cap_add.NAME``, ``cap_drop.NAME``, ``networking.NETWORK`` and ``networking.NETWORK.KEY``.
     """
     positions = stack.positions
     base: Path = ("services", service.name)
@@ -113,6 +113,7 @@ def _listed(stack: Stack, service: Service) -> Iterator[tuple[str, Path]]:
         "cap_add": [f"cap_add.{name}" for name in service.cap_add],
         "cap_drop": [f"cap_drop.{name}" for name in service.cap_drop],
         "group_add": [f"group_add.{number}" for number in range(len(service.group_add))],
+        "post_start": [f"post_start.{number}" for number in range(len(service.post_start))],
     }
     for key, names in items.items():
         # The items that were read are those that were written, one for one, unless a position is missing.

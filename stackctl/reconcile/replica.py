@@ -114,6 +114,8 @@ def service_spec(
         ipc_mode=service.ipc_mode,
         oom_score_adj=service.oom_score_adj,
         log=service.log,
+        post_start=service.post_start,
+        pre_stop=service.pre_stop,
         origin=origin_of(stack, service, config.entrypoint),
     )
     return replace(spec, labels=_labels(stack, service, spec, config, version))

@@ -20,6 +20,7 @@ from stackctl.model.container import (
     VolumeMount,
 )
 from stackctl.model.health import HealthCheck
+from stackctl.model.hook import Hook
 
 _TITLES: Final = {
     "argv": "command",
@@ -87,6 +88,8 @@ def _text(value: object) -> str:
             return f"{kind}:{attempts}" if attempts else kind
         case HealthCheck(test=test):
             return " ".join(test[1:])
+        case Hook(argv=argv):
+            return " ".join(argv)
         case _:
             return _fields(value) if is_dataclass(value) else str(value)
 

@@ -41,7 +41,8 @@ class Facts:
     be started again when the policy says so. ``back_off`` counts the restarts since the last good run;
     ``oom_kills_before`` is what the cgroup had counted at the start; ``is_to_return``: ran when
     the machine, or the engine, went down, and its policy brings it back. ``output`` maps streams to the inodes of the
-    pipes that the first process got as its own.
+    pipes that the first process got as its own. ``is_post_start_due``: it was started, and its ``post_start`` has not
+    run to its end yet.
     """
 
     created_ns: int = 0
@@ -57,6 +58,7 @@ class Facts:
     was_stopped: bool = False
     is_paused: bool = False
     is_to_return: bool = False
+    is_post_start_due: bool = False
     restart_count: int = 0
     back_off: int = 0
     oom_kills_before: int = 0

@@ -15,7 +15,7 @@ from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.network_store import describe
 from stackctl.runtime.record import Container
-from stackctl.runtime.verbs import create, enter, exits, networking, pause, remove, rename, start, stop
+from stackctl.runtime.verbs import create, enter, exits, hooks, networking, pause, remove, rename, start, stop
 from stackctl.runtime.waiting import Wait
 from stackctl.runtime.world import World
 from stackctl.wire import codec
@@ -46,6 +46,7 @@ def facts_of(container: Container) -> Message:
         "pid": facts.pid,
         "is_paused": facts.is_paused,
         "is_to_return": facts.is_to_return,
+        "is_post_start_due": facts.is_post_start_due,
         "exit_code": facts.exit_code,
         "error": facts.error,
         "oom_killed": facts.oom_killed,
@@ -116,10 +117,19 @@ def _start(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) 
 def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     container = world.find(message["name"])
     grace = message.get("grace_s")
-    returns = bool(message.get("until_next_start")) and exits.is_due(container)
-    stop.stop(world, container, container.spec.stop_grace_s if grace is None else grace, _report_to(reply))
-    # Written with its exit.
-    container.facts.is_to_return = returns
+    grace_s = container.spec.stop_grace_s if grace is None else grace
+    if message.get("until_next_start"):  # the engine goes: what is told to people has no place here
+        returns = exits.is_due(container)
+        stop.stop(world, container, grace_s, _report_to(reply))
+        # Written with its exit.
+        container.facts.is_to_return = returns
+        return
+
+    def hooks_ran(error: Exception | None) -> None:
+        told = {"hook_error": str(error)} if error is not None else {}
+        stop.stop(world, container, grace_s, _report_to(reply, lambda: told))
+
+    hooks.before_stop(world, container, hooks_ran)
 
 
 def _kill(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:

@@ -52,6 +52,7 @@ class World:
     trash_timer: Timer | None = None
     helpers: set[int] = field(default_factory=set)
     unsaved: set[str] = field(default_factory=set)
+    hook_runs: dict[str, list[Callable[[Exception | None], None]]] = field(default_factory=dict)
 
     def find(self, name_or_id: str) -> Container:
         """Return the container with this name, id, or unique prefix of an id. Raises NotFound, Conflict."""

@@ -11,6 +11,7 @@ from stackctl.model.health import HealthCheckOverride
 from stackctl.model.stack import Condition, Dependency, Path, PullPolicy, Service
 from stackctl.stackfile.decode_build import build_spec
 from stackctl.stackfile.decode_deploy import deploy
+from stackctl.stackfile.decode_hooks import hooks
 from stackctl.stackfile.decode_mounts import MountDecoder, devices
 from stackctl.stackfile.decode_network import exposed_ports, networking, published_ports
 from stackctl.stackfile.node import Json
@@ -128,6 +129,8 @@ class _Decoder:
             pull_policy=_PULLS.get(self._text("pull_policy"), "missing"),
             platform=self._text("platform"),
             log=self._log(),
+            post_start=hooks(entry.get("post_start")),
+            pre_stop=hooks(entry.get("pre_stop")),
             attach=entry.get("attach") is not False,
             deploy=deploy(entry),
         )

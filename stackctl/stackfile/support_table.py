@@ -37,7 +37,10 @@ def minor(reason: str, hint: str = "remove it") -> Verdict:
 
 _SWARM = minor("it only means something to a cluster of machines")
 _WINDOWS = minor("it only means something on Windows")
-_NO_HOOK = no("commands at points of a container's life are not run yet")
+_NO_INIT = no(
+    "init containers are not run yet", "use a service that others depend on with service_completed_successfully"
+)
+_HOOK: Table = dict.fromkeys(("command", "user", "privileged", "working_dir", "environment"), YES)
 _NO_GPU = no("GPUs are not handed out yet")
 _ROLLOUT = minor("updates are not rolled out step by step yet")
 _BY_MOUNT = minor("owner and mode are those that `RUN --mount=type=secret` asks for")
@@ -207,9 +210,9 @@ SERVICE: Table = {
     "pids_limit": YES,
     "platform": YES,
     "ports": {"*": _PORT},
-    "post_start": _NO_HOOK,
-    "pre_start": _NO_HOOK,
-    "pre_stop": _NO_HOOK,
+    "post_start": {"*": _HOOK},
+    "pre_start": _NO_INIT,
+    "pre_stop": {"*": _HOOK},
     "privileged": YES,
     "profiles": YES,
     "pull_policy": YES,

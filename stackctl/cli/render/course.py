@@ -153,7 +153,7 @@ def _updates(resource: str, event: Event, *, doing: str, done: str) -> Iterator[
         case "started" | "waiting" if doing:
             yield Update(resource, "working", doing)
         case "done" | "unchanged" if done:
-            yield Update(resource, "done", done)
+            yield Update(resource, "warning" if detail else "done", done, detail)
         case "failed":
             yield Update(resource, "error", "Error", detail)
         case "skipped":

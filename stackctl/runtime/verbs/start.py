@@ -21,7 +21,7 @@ from stackctl.runtime.kernel.process import clone, send_signal, start_ticks
 from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.log_writer import PIPE_BYTES, mark_ended
 from stackctl.runtime.record import Container
-from stackctl.runtime.verbs import exits
+from stackctl.runtime.verbs import exits, hooks
 from stackctl.runtime.world import World
 
 Done = Callable[[Exception | None], None]
@@ -33,21 +33,30 @@ _CANNOT_START = 128
 
 
 def start(world: World, container: Container, done: Done) -> None:
-    """Start the container and call ``done`` with None, or with why it did not start.
+    """Start the container, and call ``done`` with None once its ``post_start`` has run, or with why not.
 
-    A container that runs already is a success. The world is as before when it fails.
+    A container that runs already is not started; its ``post_start`` is run if that is still due. The world is as
+    before when it does not start.
     """
+
+    def running(error: Exception | None) -> None:
+        if error is None:
+            hooks.after_start(world, container, done)
+        else:
+            done(error)
+
     if container.is_running and container.phase == "running":
-        done(None)
+        running(None)
         return
     if container.phase == "starting":
-        _join_start(world, container, done)
+        _join_start(world, container, running)
         return
     container.facts.is_wanted = True
     container.facts.was_stopped = False
     container.facts.is_to_return = False
+    container.facts.is_post_start_due = bool(container.spec.post_start)
     container.facts.restart_count = container.facts.back_off = 0
-    launch(world, container, done)
+    launch(world, container, running)
 
 
 def launch(world: World, container: Container, done: Done) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackctl.engines.local import state_of
+from stackctl.engines.local_observing import state_of
 
 
 @pytest.mark.parametrize(

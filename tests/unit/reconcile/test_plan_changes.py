@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stackctl.engines.memory_world import Behaviour
+from stackctl.errors import ContainerError
 from stackctl.reconcile.plan_text import plan_text
 from tests.support.shop import Shop, image, up_text
 
@@ -288,3 +290,24 @@ def test_naming_a_service_without_dependencies_touches_it_alone() -> None:
 3 start shop-web-1            is missing after 2
 """
     )
+
+
+HOOKED = f"{WEB}    post_start: [{{command: warm}}]\n"
+
+
+def test_a_hook_that_failed_runs_again_with_the_next_start() -> None:
+    shop = Shop({"web": Behaviour(hook_error=ContainerError("no"))})
+    assert not shop.apply(shop.plan(HOOKED)).is_ok
+
+    again = shop.plan(HOOKED)
+    shop.behaviours.clear()
+    shop.up(HOOKED)
+
+    assert plan_text(again) == "1 start shop-web-1 post_start has not run to its end\n"
+    assert plan_text(shop.plan(HOOKED)) == ""
+
+
+def test_a_changed_hook_is_named_without_its_environment() -> None:
+    changed = f"{WEB}    post_start: [{{command: warm up, environment: {{KEY: secret}}}}]\n"
+
+    assert up_text(HOOKED, changed) == replaced("post_start: warm -> warm up  (shop.yaml:6)")

@@ -23,6 +23,7 @@ from stackctl.model.container import (
     VolumeMount,
 )
 from stackctl.model.health import HealthCheckOverride
+from stackctl.model.hook import Hook
 from stackctl.model.stack import ContentUse, Dependency, ShareServiceNetwork
 from tests.support.stacks import loaded, service, stack_of
 
@@ -57,6 +58,12 @@ _PROCESS: dict[str, Case] = {
         (("A", "1"), ("B", "x=y"), ("C", ""), ("D", None)),
     ),
     "labels as a mapping": ("labels: {a: 1, b: }", "labels", (("a", "1"), ("b", ""))),
+    "post_start": (
+        "post_start: [{command: a 'b c', user: root, working_dir: /w, privileged: true, environment: [A=1, B]}]",
+        "post_start",
+        (Hook(argv=("a", "b c"), env=("A=1",), user="root", working_dir="/w", privileged=True),),
+    ),
+    "pre_stop": ("pre_stop: [{command: [a]}, {command: b}]", "pre_stop", (Hook(argv=("a",)), Hook(argv=("b",)))),
     "labels as a list": ("labels: [a=1, b]", "labels", (("a", "1"), ("b", ""))),
     "init": ("init: true", "init", True),
     "tty": ("tty: true", "tty", True),
