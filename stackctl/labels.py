@@ -28,3 +28,6 @@ REPLACE: Final = PREFIX + "replace"
 ANONYMOUS_VOLUME: Final = "com.docker.volume.anonymous"
 BUILD: Final = "stackctl.build"
 """On what runs the commands of a build, and goes with it."""
+
+SPEC: Final = "stackctl.spec"
+"""On an engine that is not ours: what a thing was made from, whole. It tells what has changed, and why."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def start_engine(settings: Settings) -> EngineClient:
     """Return a client of the engine, started if need be. Raises EngineError, PrivilegeError."""
+    if settings.engine:
+        return _foreign(settings)
     from stackctl.client.engine_client import EngineClient  # only for commands that talk to the engine
     from stackctl.engines.start import ensure_engine
 
@@ -26,6 +28,8 @@ def start_engine(settings: Settings) -> EngineClient:
 
 def known_engine(settings: Settings) -> EngineClient | None:
     """Return a client of the engine, started if need be; None where there never was one: nothing is there then."""
+    if settings.engine:
+        return _foreign(settings)
     from stackctl.client.engine_client import EngineClient  # as above
     from stackctl.engines.start import known_engine as find
 
@@ -38,6 +42,8 @@ def known_engine(settings: Settings) -> EngineClient | None:
 
 def running_engine(settings: Settings) -> EngineClient | None:
     """Return a client of the engine, None when none runs now."""
+    if settings.engine:
+        return _foreign(settings)
     from stackctl.client.engine_client import EngineClient  # as above
     from stackctl.engines.start import engine_address
 
@@ -46,6 +52,12 @@ def running_engine(settings: Settings) -> EngineClient | None:
         if address is None:
             return None
         return _agreeing(EngineClient(address, patience_s=_patience_s(settings)), settings)
+
+
+def _foreign(settings: Settings) -> EngineClient:
+    from stackctl.cli.foreign import foreign_engine  # only for engines that are not ours
+
+    return foreign_engine(settings, patience_s=_patience_s(settings))
 
 
 def _agreeing(client: EngineClient, settings: Settings) -> EngineClient:

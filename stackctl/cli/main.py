@@ -13,7 +13,7 @@ from stackctl.cli.commands import COMMANDS, NOT_YET
 from stackctl.cli.declared import Command
 from stackctl.cli.ending import INTERRUPTED, forget_output, show
 from stackctl.cli.failure import Failure
-from stackctl.cli.settings import ANSI, PROGRESS, Settings, choose_ansi, choose_progress, use
+from stackctl.cli.settings import ANSI, PROGRESS, Settings, choose_ansi, choose_engine, choose_progress, use
 from stackctl.errors import UsageError
 
 
@@ -88,6 +88,7 @@ def _unknown_command(name: str) -> UsageError:
 @click.option("--project-directory", default="", metavar="DIR", help="What relative paths start from.")
 @click.option("--progress", metavar="|".join(PROGRESS), help="How to show progress.")
 @click.option("--ansi", metavar="|".join(ANSI), help="When to use colours.")
+@click.option("--engine", metavar="URL", help="Another engine: docker, unix:///…, tcp://…, ssh://….")
 @click.option("--all-resources", is_flag=True, help="Keep networks, volumes and the like that no service uses.")
 @click.option("--compatibility", is_flag=True, hidden=True)
 @click.option("--dry-run", is_flag=True, hidden=True)
@@ -116,6 +117,7 @@ def root(
         has_all_resources=bool(others["all_resources"]),
         progress=choose_progress(progress, environment),
         ansi=choose_ansi(ansi, environment),
+        engine=choose_engine(others["engine"], environment),
         environment=environment,
         cwd=os.getcwd(),
         arguments=tuple(ctx.obj or ()),

@@ -12,7 +12,7 @@ from stackctl.cli.commands import COMMANDS
 from stackctl.cli.declared import Command
 from stackctl.cli.ending import INTERRUPTED, forget_output, show
 from stackctl.cli.failure import Failure
-from stackctl.cli.settings import Settings, choose_ansi, choose_progress, use
+from stackctl.cli.settings import Settings, choose_ansi, choose_engine, choose_progress, use
 
 DECLARED: Final = frozenset(
     {"config", "create", "down", "exec", "kill", "logs", "plan", "restart", "run", "scale", "start", "stop", "up"}
@@ -23,6 +23,7 @@ _ONCE: Final = {
     "--project-directory": "project_directory",
     "--progress": "progress",
     "--ansi": "ansi",
+    "--engine": "engine",
 }
 _OFTEN: Final = {"-f": "files", "--file": "files", "--profile": "profiles", "--env-file": "env_files"}
 
@@ -66,11 +67,13 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int | None:
         variables = dict(environment)
         progress = choose_progress(before.pop("progress", None), variables)
         ansi = choose_ansi(before.pop("ansi", None), variables)
+        engine = choose_engine(before.pop("engine", None), variables)
         settings = use(
             Settings(
                 **before,
                 progress=progress,
                 ansi=ansi,
+                engine=engine,
                 environment=variables,
                 cwd=os.getcwd(),
                 arguments=tuple(arguments),

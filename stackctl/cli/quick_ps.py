@@ -23,6 +23,7 @@ _REQUEST = (
     "Host: stackctl\r\nUser-Agent: stackctl\r\nConnection: close\r\nContent-Length: 0\r\n"
     f"{HEADER}: {PROTOCOL}\r\n\r\n"
 )
+_NOT_PLAIN = ("COMPOSE_PROGRESS", "COMPOSE_ANSI", "STACKCTL_DEBUG", "STACKCTL_TIMEOUT", "STACKCTL_ENGINE")
 _BEFORE, _AFTER = ("file", "project"), ("format", *_FLAGS.values())
 
 
@@ -67,9 +68,7 @@ def _text(options: Mapping[str, list[str]], environment: Mapping[str, str]) -> s
     from stackctl.cli.quick_name import quick_name
 
     # These decide how things are said, or fail; the full command knows how.
-    if any(
-        environment.get(name) for name in ("COMPOSE_PROGRESS", "COMPOSE_ANSI", "STACKCTL_DEBUG", "STACKCTL_TIMEOUT")
-    ):
+    if any(environment.get(name) for name in _NOT_PLAIN):
         return None
     project = quick_name(
         files=tuple(options.get("file", ())),

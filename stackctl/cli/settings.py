@@ -15,6 +15,7 @@ Progress = Literal["auto", "tty", "plain", "json", "quiet"]
 Ansi = Literal["never", "always", "auto"]
 PROGRESS: Final[tuple[Progress, ...]] = get_args(Progress)
 ANSI: Final[tuple[Ansi, ...]] = get_args(Ansi)
+BUILT_IN: Final = ("", "built-in")
 _TRUE: Final = ("1", "t", "true", "y", "yes", "on")
 
 
@@ -39,7 +40,8 @@ class Settings:
 
     ``lines`` collects the text of stack files that were read, by (file, line), for errors to quote;
     ``told`` the warnings that were shown, ``warned`` their text; ``typed_in`` holds standard input once it was read.
-    ``arguments`` are the whole command's; ``consulted`` is what its stack was made from.
+    ``engine`` is where another engine than the built-in one is. ``arguments`` are the whole command's; ``consulted``
+    is what its stack was made from.
 
     No dataclass: the module of that name costs 9 ms, more than the rest of what `exec` imports of ours.
     """
@@ -58,6 +60,7 @@ class Settings:
         ansi: Ansi = "auto",
         has_all_resources: bool = False,
         is_pull_quiet: bool = False,
+        engine: str = "",
         arguments: tuple[str, ...] = (),
     ) -> None:
         self.environment: Final = environment
@@ -72,6 +75,7 @@ class Settings:
         self.has_all_resources: Final = has_all_resources
         self.is_pull_quiet: bool = is_pull_quiet
         self.is_build_quiet: bool = False
+        self.engine: Final = "" if engine in BUILT_IN else engine
         self.arguments: Final = arguments
         self.lines: Final[dict[tuple[str, int], str]] = {}
         self.typed_in: Final[list[str]] = []
@@ -114,6 +118,11 @@ def choose_progress(given: str | None, environment: Mapping[str, str]) -> Progre
     if text not in PROGRESS:
         raise UsageError(f'unsupported --progress value "{text}"', hint=f"use one of {', '.join(PROGRESS)}")
     return text
+
+
+def choose_engine(given: str | None, environment: Mapping[str, str]) -> str:
+    """Return what ``--engine`` says, else STACKCTL_ENGINE."""
+    return environment.get("STACKCTL_ENGINE", "") if given is None else given
 
 
 def choose_ansi(given: str | None, environment: Mapping[str, str]) -> Ansi:

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
 from stackctl.errors import EngineError, EngineUnreachable
 from stackctl.wire.protocol import HEADER, PROTOCOL
@@ -19,13 +19,36 @@ _PAUSE_S: Final = 0.02
 _AGENT: Final = "stackctl"
 
 
+class Dialer(Protocol):
+    """Another way to an engine than a unix socket of this machine; its text is what to call the engine's address.
+
+    ``prefix`` comes before every target: the version of the API that is spoken there.
+    """
+
+    @property
+    def prefix(self) -> str: ...
+
+    def dial(self, timeout_s: float) -> socket.socket:
+        """Return a connected stream socket. Raises EngineUnreachable."""
+        ...
+
+
+Where: TypeAlias = str | Dialer
+"""The path of a unix socket, or who knows the way."""
+
+
+def target_at(where: Where, target: str) -> str:
+    """Return the target as the engine there is to be asked for it."""
+    return target if isinstance(where, str) else where.prefix + target
+
+
 class Connection:
     """A connected socket and what was received but not yet used.
 
     Who waits longer than ``patience_s`` asks whether the engine is well; only one that does not answer ends the wait.
     """
 
-    def __init__(self, path: str, *, patience_s: float) -> None:
+    def __init__(self, path: Where, *, patience_s: float) -> None:
         self.path = path
         self._patience_s = patience_s
         self._buffer = b""
@@ -104,7 +127,9 @@ class Connection:
             return EngineUnreachable(
                 f"the engine at {self.path} is there but does not answer",
                 code="engine-silent",
-                hint=f"end its daemon, it is brought back and containers go on: kill -9 {self._peer}",
+                hint=f"end its daemon, it is brought back and containers go on: kill -9 {self._peer}"
+                if isinstance(self.path, str)
+                else "",
             )
         return EngineUnreachable(
             f"the engine at {self.path} closed the connection",
@@ -122,11 +147,11 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-def _is_well(path: str, patience_s: float) -> bool:
+def _is_well(path: Where, patience_s: float) -> bool:
     """Return whether a further request is answered in time."""
     try:
         with _connect(path, patience_s) as sock:
-            sock.sendall(request_head("GET", "/_ping", {}))
+            sock.sendall(request_head("GET", target_at(path, "/_ping"), {}))
             return bool(sock.recv(1))
     except (OSError, EngineUnreachable):
         return False
@@ -138,7 +163,9 @@ def _process_behind(sock: socket.socket) -> int:
     return pid
 
 
-def _connect(path: str, timeout_s: float) -> socket.socket:
+def _connect(path: Where, timeout_s: float) -> socket.socket:
+    if not isinstance(path, str):
+        return path.dial(timeout_s)
     deadline = time.monotonic() + _REPLACED_S
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

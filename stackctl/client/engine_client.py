@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stackctl.client.connection import Where
 from stackctl.client.http import PATIENCE_S, Hijacked, Readable, Response, hijack, quote, request, upload
 from stackctl.client.path_stat import PATH_STAT, PathStat, path_stat
 from stackctl.errors import EngineError
@@ -18,17 +19,17 @@ _UNIX = "unix://"
 
 
 class EngineClient:
-    """Speaks to the daemon at ``address`` (``unix:///path``). Each call has a connection of its own.
+    """Speaks to the engine at ``address`` (``unix:///path``, or who knows the way). Each call has its own connection.
 
     Every method raises EngineUnreachable, or the error the engine answered with.
     """
 
-    def __init__(self, address: str, *, patience_s: float = PATIENCE_S) -> None:
-        if not address.startswith(_UNIX):
+    def __init__(self, address: Where, *, patience_s: float = PATIENCE_S) -> None:
+        if isinstance(address, str) and not address.startswith(_UNIX):
             raise EngineError(
                 f"unsupported engine address {address!r}", code="engine-address", hint="use unix:///path/to/socket"
             )
-        self._path = address.removeprefix(_UNIX)
+        self._path: Where = address.removeprefix(_UNIX) if isinstance(address, str) else address
         self._patience_s = patience_s
 
     # -- engine ---------------------------------------------------------------------------------------
@@ -163,13 +164,13 @@ class EngineClient:
 
     def put_archive(self, name: str, folder: str, source: Readable, *, as_user: bool = False) -> None:
         """Unpack a tar stream in a folder; ``as_user`` gives all of it to the container's user, if it has one."""
-        query = _encoded({"path": folder, "noOverwriteDirNonDir": 1, "copyUIDGID": int(as_user)}.items())
+        query = encoded({"path": folder, "noOverwriteDirNonDir": 1, "copyUIDGID": int(as_user)}.items())
         target = f"/containers/{quote(name)}/archive?{query}"
         upload(self._path, target, source, method="PUT", patience_s=self._patience_s).finish()
 
     def remove_container(self, name: str, force: bool = False, volumes: bool = False) -> None:
         """Remove a container; with ``volumes`` its anonymous volumes too."""
-        query = _encoded({"force": int(force), "v": int(volumes)}.items())
+        query = encoded({"force": int(force), "v": int(volumes)}.items())
         request(self._path, "DELETE", f"/containers/{quote(name)}?{query}", patience_s=self._patience_s).finish()
 
     def wait_container(self, name: str, condition: str = "not-running") -> int:
@@ -205,7 +206,7 @@ class EngineClient:
 
     def attach(self, name: str, stdin: bool = False, logs: bool = True) -> Hijacked:
         """Attach to a container, from the beginning of its output with ``logs``; it may not have started yet."""
-        query = _encoded({"stream": 1, "stdin": int(stdin), "stdout": 1, "stderr": 1, "logs": int(logs)}.items())
+        query = encoded({"stream": 1, "stdin": int(stdin), "stdout": 1, "stderr": 1, "logs": int(logs)}.items())
         return hijack(self._path, f"/containers/{quote(name)}/attach?{query}", patience_s=self._patience_s)
 
     def resize_container(self, name: str, height: int, width: int) -> None:
@@ -272,7 +273,7 @@ class EngineClient:
 
     def image_load(self, source: Readable, platform: str = "") -> Iterator[dict[str, Any]]:
         """Load an archive; yield Docker's messages."""
-        target = f"/images/load?{_encoded([('platform', platform)])}"
+        target = f"/images/load?{encoded([('platform', platform)])}"
         return upload(self._path, target, source, patience_s=self._patience_s).json_lines()
 
     def image_import(
@@ -287,14 +288,14 @@ class EngineClient:
         """Make an image out of a root tar; yield Docker's messages."""
         said = [("platform", platform), ("message", message)]
         pairs = [("fromSrc", "-"), ("repo", reference), *said, *(("changes", change) for change in changes)]
-        return upload(self._path, f"/images/create?{_encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
+        return upload(self._path, f"/images/create?{encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
 
     def image_build(
         self, source: Readable, *, tags: Sequence[str], query: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
         """Build the image of a context, a tar; yield Docker's messages. ``query`` is Docker's."""
         pairs = [*(("t", tag) for tag in tags), *query.items()]
-        return upload(self._path, f"/build?{_encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
+        return upload(self._path, f"/build?{encoded(pairs)}", source, patience_s=self._patience_s).json_lines()
 
     def image_pull(self, reference: str, platform: str = "", credentials: str = "") -> Iterator[dict[str, Any]]:
         """Pull an image; yield Docker's messages. ``credentials`` is what goes into X-Registry-Auth."""
@@ -303,7 +304,7 @@ class EngineClient:
         query = {"fromImage": reference, **({} if has_tag else {"tag": "latest"})}
         query |= {"platform": platform} if platform else {}
         headers = {"X-Registry-Auth": credentials} if credentials else {}
-        target = f"/images/create?{_encoded(query.items())}"
+        target = f"/images/create?{encoded(query.items())}"
         return request(self._path, "POST", target, headers=headers, patience_s=self._patience_s).json_lines()
 
     def image_push(self, reference: str, credentials: str = "") -> Iterator[dict[str, Any]]:
@@ -339,7 +340,7 @@ class EngineClient:
 
     def image_remove(self, reference: str, force: bool = False) -> list[dict[str, str]]:
         """Untag and perhaps delete an image; return what was done."""
-        target = f"/images/{quote(reference)}?{_encoded({'force': int(force)}.items())}"
+        target = f"/images/{quote(reference)}?{encoded({'force': int(force)}.items())}"
         found: list[dict[str, str]] = request(self._path, "DELETE", target, patience_s=self._patience_s).json()
         return found
 
@@ -369,7 +370,7 @@ class EngineClient:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _get(self, target: str, query: Mapping[str, Any] | None = None) -> Response:
-        suffix = "?" + _encoded(query.items()) if query else ""
+        suffix = "?" + encoded(query.items()) if query else ""
         return request(self._path, "GET", target + suffix, patience_s=self._patience_s)
 
     def _object(self, target: str) -> dict[str, Any]:
@@ -377,10 +378,11 @@ class EngineClient:
         return found
 
     def _post(self, target: str, body: object = None, query: Mapping[str, Any] | None = None) -> Response:
-        suffix = "?" + _encoded(query.items()) if query else ""
+        suffix = "?" + encoded(query.items()) if query else ""
         return request(self._path, "POST", target + suffix, body=body, patience_s=self._patience_s)
 
 
-def _encoded(pairs: Iterable[tuple[str, Any]]) -> str:
+def encoded(pairs: Iterable[tuple[str, Any]]) -> str:
+    """Return pairs as the query of a URL."""
     # urllib.parse would cost every command 4 ms.
     return "&".join(f"{key}={quote(str(value))}" for key, value in pairs)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 over a unix socket: one connection a request. ``http.client`` would cost the CLI 27 ms to import."""
+"""HTTP/1.1 over a socket: one connection a request. ``http.client`` would cost the CLI 27 ms to import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol
 
-from stackctl.client.connection import Connection, request_head
+from stackctl.client.connection import Connection, Where, request_head, target_at
 from stackctl.errors import EngineError, EngineUnreachable
 from stackctl.wire.error_json import error_from_json
 from stackctl.wire.frames import MULTIPLEXED, STDOUT, FrameDecoder, FrameError
@@ -67,9 +67,13 @@ class Response:
                     raise EngineError("the engine's answer is not a JSON object", code="bad-answer")
                 yield value
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (stream, bytes) of a multiplexed body; of any other everything as stream 1."""
-        return _frames(self.pieces(), is_framed=self.headers.get("content-type") == MULTIPLEXED)
+    def frames(self, *, is_framed: bool | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield (stream, bytes) of a multiplexed body; of any other everything as stream 1.
+
+        The answer says which it is, unless ``is_framed`` does: before API 1.42 it did not.
+        """
+        said = self.headers.get("content-type") == MULTIPLEXED
+        return _frames(self.pieces(), is_framed=said if is_framed is None else is_framed)
 
     def json(self) -> Any:
         """Return the body, which is JSON."""
@@ -151,7 +155,7 @@ class Hijacked:
 
 
 def request(
-    path: str,
+    path: Where,
     method: str,
     target: str,
     *,
@@ -159,14 +163,14 @@ def request(
     headers: Mapping[str, str] | None = None,
     patience_s: float = PATIENCE_S,
 ) -> Response:
-    """Send a request to the socket at ``path``; ``body`` is sent as JSON unless it is None.
+    """Send a request to the engine at ``path``; ``body`` is sent as JSON unless it is None.
 
     Raises EngineUnreachable, and what a status of 400 or more stands for.
     """
     connection = Connection(path, patience_s=patience_s)
     try:
         connection.send_request(
-            request_head(method, target, {**_json_headers(body), **(headers or {})}) + _json_body(body)
+            request_head(method, target_at(path, target), {**_json_headers(body), **(headers or {})}) + _json_body(body)
         )
         return _checked(_read_response(connection))
     except BaseException:
@@ -175,7 +179,7 @@ def request(
 
 
 def upload(
-    path: str, target: str, source: Readable, *, method: str = "POST", patience_s: float = PATIENCE_S
+    path: Where, target: str, source: Readable, *, method: str = "POST", patience_s: float = PATIENCE_S
 ) -> Response:
     """Send all that ``source`` yields as a tar archive, never holding more than a piece of it.
 
@@ -186,7 +190,7 @@ def upload(
     connection = Connection(path, patience_s=patience_s)
     try:
         headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
-        connection.send_request(request_head(method, target, headers))
+        connection.send_request(request_head(method, target_at(path, target), headers))
         sending = Upload(connection.socket, source)
         try:
             return _checked(_read_response(connection))
@@ -198,19 +202,27 @@ def upload(
         raise
 
 
-def hijack(path: str, target: str, *, body: object = None, patience_s: float = PATIENCE_S) -> Hijacked:
-    """POST a request whose answer is a two-way stream. Raises as ``request`` does."""
+def hijack(
+    path: Where, target: str, *, body: object = None, patience_s: float = PATIENCE_S, is_framed: bool | None = None
+) -> Hijacked:
+    """POST a request whose answer is a two-way stream; ``is_framed`` as in ``Response.frames``.
+
+    Raises as ``request`` does.
+    """
     connection = Connection(path, patience_s=patience_s)
     try:
         upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        connection.send_request(request_head("POST", target, {**upgrade, **_json_headers(body)}) + _json_body(body))
+        connection.send_request(
+            request_head("POST", target_at(path, target), {**upgrade, **_json_headers(body)}) + _json_body(body)
+        )
         response = _checked(_read_response(connection))
         if response.status not in (101, 200):
             raise EngineError(f"the engine did not open a stream ({response.status})", code="bad-answer")
     except BaseException:
         connection.close()
         raise
-    return Hijacked(connection, is_framed=response.headers.get("content-type") == MULTIPLEXED)
+    said = response.headers.get("content-type") == MULTIPLEXED
+    return Hijacked(connection, is_framed=said if is_framed is None else is_framed)
 
 
 def quote(text: str) -> str:

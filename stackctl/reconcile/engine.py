@@ -23,12 +23,15 @@ class Traits:
     """What an engine can do; all that the planner knows about it.
 
     ``live_fields`` are the ContainerSpec fields that UpdateContainer changes without a restart;
-    ``ignored_fields`` those whose change needs nothing done at all.
+    ``ignored_fields`` those whose change needs nothing done at all. Without ``can_lift_limits`` a limit changes live to
+    another one only, not to none. Without ``can_share_ports`` each host port is one container's.
     """
 
     live_fields: frozenset[str] = frozenset({"limits", "restart"})
     ignored_fields: frozenset[str] = frozenset()
     can_rename: bool = True
+    can_lift_limits: bool = True
+    can_share_ports: bool = True
 
 
 PullPolicy = Literal["always", "missing", "never"]

@@ -1,0 +1,72 @@
+"""DockerApi: any request to a Docker Engine, for those who know its API (``engines.docker``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stackctl.client.connection import Where
+from stackctl.client.engine_client import encoded
+from stackctl.client.http import PATIENCE_S, Readable, request, upload
+
+
+class DockerApi:
+    """Speaks to the engine at ``where``. Any thread may call any method; each call has its own connection."""
+
+    def __init__(self, where: Where, *, patience_s: float = PATIENCE_S) -> None:
+        self._where = where
+        self._patience_s = patience_s
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Return the answer, which is JSON, or None where it is empty. Raises EngineError and its kinds."""
+        response = request(
+            self._where, method, _full(target, query), body=body, headers=headers, patience_s=self._patience_s
+        )
+        if response.status in (204, 304) or response.headers.get("content-length") == "0":
+            response.finish()
+            return None
+        if "json" not in response.headers.get("content-type", "json"):
+            response.finish()
+            return None
+        return response.json()
+
+    def lines(
+        self,
+        method: str,
+        target: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the objects of an answer of one JSON object a line. Who does not read it to its end closes it."""
+        return request(
+            self._where, method, _full(target, query), headers=headers, patience_s=self._patience_s
+        ).json_lines()
+
+    def send(
+        self, method: str, target: str, source: Readable, *, query: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Send a tar archive; yield the objects of the answer."""
+        return upload(
+            self._where, _full(target, query), source, method=method, patience_s=self._patience_s
+        ).json_lines()
+
+    def frames(
+        self, target: str, *, query: Mapping[str, Any] | None = None, is_framed: bool
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield (stream, bytes) of a log."""
+        return request(self._where, "GET", _full(target, query), patience_s=self._patience_s).frames(
+            is_framed=is_framed
+        )
+
+
+def _full(target: str, query: Mapping[str, Any] | None) -> str:
+    return f"{target}?{encoded(query.items())}" if query else target

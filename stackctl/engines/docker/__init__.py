@@ -1,0 +1,1 @@
+"""Any Docker Engine behind the Engine protocol."""

@@ -1,0 +1,98 @@
+"""A Docker Engine of the tests' own: its data in a folder, its mounts and processes in namespaces that end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_START_S = 60.0
+_NEEDED = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "iptables")
+_CGROUP = "stackctl-test-docker"
+
+
+@dataclass(frozen=True)
+class DockerHost:
+    """A Docker Engine that runs. ``url`` is what ``--engine`` and DOCKER_HOST take."""
+
+    folder: Path
+
+    @property
+    def socket(self) -> Path:
+        """The socket of its API."""
+        return self.folder / "docker.sock"
+
+    @property
+    def url(self) -> str:
+        """The engine's address."""
+        return f"unix://{self.socket}"
+
+
+@contextlib.contextmanager
+def docker_host(folder: Path, *options: str) -> Iterator[DockerHost]:
+    """Have a Docker Engine until the end of the block.
+
+    It leaves the machine's firewall alone, so containers reach each other but not the outside; published ports are
+    carried by its proxy. Storage is plain copies, for it may lie on a file system without overlays.
+    """
+    missing = [name for name in _NEEDED if shutil.which(name, path=_path()) is None]
+    if missing:
+        pytest.fail(
+            f"a Docker Engine is needed, and {', '.join(missing)} not found: apt-get download, dpkg -x docker.io"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    host = DockerHost(folder)
+    argv = [
+        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+        "dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid",
+        "--host", host.url, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false",
+        "--cgroup-parent", f"/{_CGROUP}", "--exec-opt", "native.cgroupdriver=cgroupfs", *options,
+    ]  # fmt: skip
+    with open(folder / "log", "wb") as log:
+        daemon = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, "PATH": _path()})
+    try:
+        _wait_for(host, daemon)
+        yield host
+    finally:
+        _end(daemon)
+        _remove_cgroups()
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _wait_for(host: DockerHost, daemon: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while not host.socket.exists():
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            pytest.fail("dockerd did not start:\n" + (host.folder / "log").read_text(errors="replace")[-3000:])
+        time.sleep(0.05)
+
+
+def _end(daemon: subprocess.Popen[bytes]) -> None:
+    # Our child is unshare; its only child is the daemon, first process of the namespace.
+    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+    for pid in map(int, children):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 15)
+    try:
+        daemon.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
+def _remove_cgroups() -> None:
+    for top in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")):
+        folder = top / _CGROUP
+        for below, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(below)
