@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stackctl import labels
@@ -129,8 +129,10 @@ class LocalConsole:
 
     def update(self, container: ObservedContainer, limits: Limits, restart: RestartPolicy) -> None:
         """Change limits and restart policy of a container that may run."""
-        shape = {"limits": codec.encode(limits), "restart": codec.encode(restart)}
-        self._supervisor.call("update", name=container.id, **shape)
+        if container.spec is None:
+            raise NotFound(f"no such container: {container.name}", code="no-such-container")
+        spec = replace(container.spec, limits=limits, restart=restart)
+        self._supervisor.call("update", name=container.id, spec=codec.encode(spec), fields=["limits", "restart"])
         self._events.tell_container(container, "update")
 
     def remove(self, name: str, *, force: bool, with_volumes: bool) -> None:

@@ -41,6 +41,7 @@ from stackctl.reconcile.action import (
     UpdateContainer,
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
+from stackctl.reconcile.live import ALL_LIVE
 from stackctl.runtime import set_aside
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.log_reader import LogReader, last_lines
@@ -74,8 +75,8 @@ class LocalEngine:
         return own
 
     def traits(self) -> Traits:
-        """Limits and restart policy change live; containers can be renamed."""
-        return Traits()
+        """All that is not the process's own changes live; containers can be renamed."""
+        return Traits(live_fields=ALL_LIVE)
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
         """Find images in the local store, or where their policy says so in their registries."""
@@ -182,9 +183,9 @@ class LocalEngine:
                     _ignore_missing(lambda: self._supervisor.call("remove", name=found))
             case RenameContainer(name, new_name):
                 self._rename(name, new_name)
-            case UpdateContainer(name, expect_id, limits, restart):
-                shape = {"limits": codec.encode(limits), "restart": codec.encode(restart)}
-                self._supervisor.call("update", name=self._find(name, expect_id), **shape)
+            case UpdateContainer(name, expect_id, spec, fields):
+                found = self._find(name, expect_id)
+                self._supervisor.call("update", name=found, spec=codec.encode(spec), fields=list(fields))
             case _:
                 raise EngineError(f"{type(action).__name__} is unknown to this engine")
 

@@ -46,6 +46,7 @@ from stackctl.reconcile.action import (
     UpdateContainer,
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
+from stackctl.reconcile.live import ALL_LIVE
 from stackctl.runtime.kernel.process import signal_number
 
 _LOOK_S: Final = 0.01
@@ -93,7 +94,7 @@ class MemoryEngine:
         self.built_images: dict[str, ResolvedImage] = {}
         self.fault_of: Callable[[Action], Fault | None] = _no_fault
         self.performed: list[Action] = []
-        self._traits = traits or Traits()
+        self._traits = traits or Traits(live_fields=ALL_LIVE)
         self._world = World(behaviour_of, now_ns)
         self._changed = threading.Condition()
 
@@ -218,9 +219,8 @@ class MemoryEngine:
             case RenameContainer(name, new_name):
                 if name in world.containers or new_name not in world.containers:
                     world.rename(world.find(name), new_name)
-            case UpdateContainer(name, expect_id, limits, restart):
-                found = world.find(name, expect_id)
-                found.spec = replace(found.spec, limits=limits, restart=restart)
+            case UpdateContainer(name, expect_id, spec, fields):
+                world.update(world.find(name, expect_id), spec, fields)
             case _:
                 raise EngineError(f"{type(action).__name__} is unknown to this engine")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -269,6 +269,27 @@ class World:
         container.spec = replace(container.spec, name=new_name)
         self.containers[new_name] = container
 
+    def update(self, container: MemoryContainer, wanted: ContainerSpec, fields: Iterable[str]) -> None:
+        """Change fields of its specification, under it if it runs."""
+        before, after = container.spec, replace(container.spec, **{name: getattr(wanted, name) for name in fields})
+        for network in _networks(after):
+            self._network(network)
+        container.spec = after
+        if container.state != "running":
+            return
+        held = container.ports
+        try:
+            self._claim_addresses(container)
+            container.ports = []
+            self._hold_ports(container, [entry for entry in held if entry[0] in after.ports])
+        except EngineError:
+            container.spec, container.ports = before, held
+            raise
+        for name in set(_networks(before)) - set(_networks(after)):
+            self.networks[name].pool.release(container.addresses.pop(name))
+        if before.health != after.health:
+            container.health = "none" if after.health is None else "healthy"
+
     def exit(self, container: MemoryContainer, code: int) -> None:
         """Its process ends; the restart policy decides what follows."""
         container.exit_code, container.finished_ns = code, self.now_ns
@@ -356,10 +377,14 @@ class World:
                 network.pool.release(address)
                 del other.addresses[network.spec.name]
 
-    def _hold_ports(self, container: MemoryContainer) -> None:
+    def _hold_ports(self, container: MemoryContainer, held: Sequence[tuple[PublishedPort, int]] = ()) -> None:
         if container.ports:
             return
+        known = dict(held)
         for port in container.spec.ports:
+            if port in known:
+                container.ports.append((port, known[port]))
+                continue
             first = port.host_first or _FIRST_EPHEMERAL
             candidates = range(first, (port.host_last if port.host_first else 65535) + 1)
             number = next((n for n in candidates if self._port_holder(port, n, container) is None), 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from stackctl.model.build import BuildSpec
-from stackctl.model.container import ContainerSpec, Limits, RestartPolicy
+from stackctl.model.container import ContainerSpec
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import Condition
 from stackctl.model.volume import VolumeSpec
@@ -137,12 +137,15 @@ class RenameContainer:
 
 @dataclass(frozen=True, slots=True)
 class UpdateContainer:
-    """Limits and restart policy are these; the container was not restarted."""
+    """The ``fields`` of the container's specification are as ``spec`` has them; its processes did not notice.
+
+    Only fields that the engine's traits name as live can be asked for. Conflict when a port or address is taken.
+    """
 
     name: str
     expect_id: str
-    limits: Limits
-    restart: RestartPolicy
+    spec: ContainerSpec
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

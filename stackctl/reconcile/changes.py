@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackctl import labels
 from stackctl.diagnostics import Diagnostic
@@ -12,6 +12,7 @@ from stackctl.model.key import ResourceKey
 from stackctl.model.observed import Observed, ObservedContainer, ObservedNetwork
 from stackctl.reconcile import ownership
 from stackctl.reconcile.cascade import cascade
+from stackctl.reconcile.claims import Holders
 from stackctl.reconcile.desired import Desired
 from stackctl.reconcile.diff import compare, compare_networks
 from stackctl.reconcile.engine import Traits
@@ -66,6 +67,8 @@ def find_changes(
     ownership.check_port_ranges(counts, wanted.stack)
     _check_network_users(wanted, observed, matched, networks, keys, going)
     containers = {key: _container_change(key, matched, policy, traits, replaced) for key in keys}
+    _settle_ports(observed, matched, containers)
+    _settle_networks(matched, networks, containers)
     cascade(matched, containers, order)
     return Changes(services, networks, volumes, containers, (*warnings, *notes))
 
@@ -196,6 +199,53 @@ def _container_change(
     if existing.is_post_start_due and existing.state == "running":
         return Change(key, "start", wanted.name, (Reason("post_start has not run to its end"), *live))
     return Change(key, "update" if live else "keep", wanted.name, tuple(live))
+
+
+def _settle_ports(observed: Observed, matched: Matched, changes: dict[ResourceKey, Change]) -> None:
+    """Have a container replaced whose host port cannot change hands while it runs; edits ``changes``.
+
+    A port that is in the hands of another, who gives it up in the same plan, is free once that one has stopped.
+    """
+    moving = {key for key, change in changes.items() if change.kind == "update" and _moves_ports(matched, key)}
+    if not moving:
+        return
+    holders = Holders(observed.containers)
+    for key, change in list(changes.items()):
+        if change.kind == "keep":
+            continue
+        for holder in holders.in_the_way_of(matched.wanted.containers[key].spec):
+            stuck = {key} if change.kind == "update" else set()
+            if holder.key is not None and matched.current.get(holder.key) is holder:
+                stuck.add(holder.key)
+            for other in stuck & moving:
+                changes[other] = replace(changes[other], kind="replace")
+
+
+def _settle_networks(
+    matched: Matched, networks: Mapping[ResourceKey, Change], changes: dict[ResourceKey, Change]
+) -> None:
+    """Have a container replaced that goes from one network to a new one with a subnet of its own; edits ``changes``.
+
+    That may be the subnet of the old one, which has to go first.
+    """
+    new = {change.name for key, change in networks.items() if change.kind == "create" and _has_subnet(matched, key)}
+    for key, change in list(changes.items()):
+        existing = matched.current.get(key)
+        if not new or change.kind != "update" or existing is None or existing.spec is None:
+            continue
+        before, after = set(networks_of(existing.spec)), set(networks_of(matched.wanted.containers[key].spec))
+        if before - after and after & new:
+            changes[key] = replace(change, kind="replace")
+
+
+def _has_subnet(matched: Matched, key: ResourceKey) -> bool:
+    return bool(matched.wanted.networks[key].subnet)
+
+
+def _moves_ports(matched: Matched, key: ResourceKey) -> bool:
+    existing = matched.current.get(key)
+    before = existing.spec if existing is not None else None
+    return before is not None and before.ports != matched.wanted.containers[key].spec.ports
 
 
 def _forced_by(key: ResourceKey, policy: Policy) -> str:

@@ -11,6 +11,7 @@ from stackctl.diagnostics import SourceRange
 from stackctl.model.container import ContainerSpec, ContentMount
 from stackctl.model.network import NetworkSpec
 from stackctl.reconcile.engine import Traits
+from stackctl.reconcile.live import is_live
 from stackctl.reconcile.plan import Reason
 from stackctl.reconcile.value_text import field_title, limits_text, mount_text, value_text
 
@@ -30,13 +31,19 @@ class SpecDifference:
 def compare(wanted: ContainerSpec, existing: ContainerSpec, traits: Traits) -> SpecDifference:
     """Say what must change about a container made from ``existing``."""
     live: list[Reason] = []
-    replacing: list[Reason] = [*_image_reasons(wanted, existing), *_label_reasons(wanted, existing)]
+    replacing: list[Reason] = []
+    is_retagged = bool(wanted.image_id) and wanted.image_id == existing.image_id
+    for name, reasons in (
+        ("image_ref" if is_retagged else "image_id", _image_reasons(wanted, existing)),
+        ("labels", label_reasons(wanted, existing)),
+    ):
+        (live if name in traits.live_fields else replacing).extend(reasons)
     for name in _COMPARED:
         before, after = getattr(existing, name), getattr(wanted, name)
         if before == after or name in traits.ignored_fields:
             continue
-        reasons = live if name in traits.live_fields else replacing
-        reasons += _reasons(name, before, after, wanted)
+        found = live if is_live(name, before, after, traits) else replacing
+        found += _reasons(name, before, after, wanted)
     return SpecDifference(tuple(live), tuple(replacing))
 
 
@@ -68,7 +75,10 @@ def _short(image_id: str) -> str:
     return image_id.removeprefix("sha256:")[:12]
 
 
-def _label_reasons(wanted: ContainerSpec, existing: ContainerSpec) -> list[Reason]:
+def label_reasons(wanted: ContainerSpec, existing: ContainerSpec | None) -> list[Reason]:
+    """Say which of the user's own labels differ."""
+    if existing is None:
+        return []
     before, after = _own_labels(existing), _own_labels(wanted)
     return [] if before == after else [_keys_reason("labels", "labels", before, after, wanted)]
 

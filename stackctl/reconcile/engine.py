@@ -22,7 +22,7 @@ from stackctl.reconcile.action import Action
 class Traits:
     """What an engine can do; all that the planner knows about it.
 
-    ``live_fields`` are the ContainerSpec fields that UpdateContainer changes without a restart;
+    ``live_fields`` are the ContainerSpec fields that UpdateContainer changes without a restart (see ``live``);
     ``ignored_fields`` those whose change needs nothing done at all. Without ``can_lift_limits`` a limit changes live to
     another one only, not to none. Without ``can_share_ports`` each host port is one container's.
     """

@@ -92,6 +92,11 @@ class ResourceSteps:
         wanted += [("volume", mount.volume) for mount in spec.mounts if isinstance(mount, VolumeMount)]
         return {self._made[thing] for thing in wanted if thing in self._made} | self.freed(spec.name)
 
+    def networks_of(self, key: ResourceKey) -> set[int]:
+        """Return the steps that make the networks which a container is to be on."""
+        wanted = [("network", name) for name in networks_of(self._matched.wanted.containers[key].spec)]
+        return {self._made[thing] for thing in wanted if thing in self._made}
+
     def remove(self, container: ObservedContainer, because: str, *, disruption: Disruption = "replace") -> int:
         """Add the steps that stop and remove a container; return the last."""
         after: set[int] = set()

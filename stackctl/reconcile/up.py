@@ -8,7 +8,7 @@ from typing import Final
 
 from stackctl.diagnostics import Diagnostic
 from stackctl.errors import PlanError
-from stackctl.model.container import ShareNetwork
+from stackctl.model.container import ContainerSpec, ShareNetwork
 from stackctl.model.key import ResourceKey
 from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.model.stack import Condition, Dependency
@@ -24,8 +24,10 @@ from stackctl.reconcile.action import (
 )
 from stackctl.reconcile.changes import Changes, find_changes
 from stackctl.reconcile.desired import Desired
+from stackctl.reconcile.diff import label_reasons
 from stackctl.reconcile.engine import Traits
 from stackctl.reconcile.gates import Edges, Gates, Need
+from stackctl.reconcile.live import live_fields
 from stackctl.reconcile.match import RUNNING, Matched, match, temporary_name
 from stackctl.reconcile.plan import Change, Plan, PlanBuilder
 from stackctl.reconcile.policy import Policy
@@ -191,10 +193,12 @@ class _UpPlanner:
     def _update(self, key: ResourceKey, existing: ObservedContainer, change: Change) -> set[int]:
         """Change what can be changed in place; return the steps after which the container is as wanted."""
         after = {self._under.renamed[key]} if key in self._under.renamed else set()
-        spec, before = self._wanted.containers[key].spec, existing.spec
-        if before is None or (before.limits == spec.limits and before.restart == spec.restart):
+        spec = self._wanted.containers[key].spec
+        fields = live_fields(spec, existing, self._traits) if change.kind in ("update", "start", "restart") else ()
+        if not _are_worth_it(spec, existing, fields):
             return after
-        action = UpdateContainer(spec.name, existing.id, spec.limits, spec.restart)
+        action = UpdateContainer(spec.name, existing.id, spec, fields)
+        after |= self._under.networks_of(key)
         step = self._steps.add(action, after=after, because=change.because, disruption="live", source=change.source)
         return {step}
 
@@ -306,6 +310,11 @@ class _UpPlanner:
                 condition: Condition = "service_completed_successfully" if service in completed else "service_healthy"
                 spec = self._wanted.common[service]
                 self._gates.final(Need(service, condition, True, spec.origin.get("health"), origin=spec.origin))
+
+
+def _are_worth_it(spec: ContainerSpec, existing: ObservedContainer, fields: tuple[str, ...]) -> bool:
+    """Whether more than our own labels differ: those are brought up to date when something else is."""
+    return bool(fields) and (fields != ("labels",) or bool(label_reasons(spec, existing.spec)))
 
 
 def holds(container: ObservedContainer, condition: Condition) -> bool:

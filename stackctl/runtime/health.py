@@ -43,6 +43,29 @@ def resume(world: World, container: Container) -> None:
         _Prober(world, container).probe()
 
 
+def change(world: World, container: Container) -> None:
+    """Go on with another check, or none: its specification says which. Until the next probe it is as healthy as before.
+
+    A probe under way ends first; the one after it is of the new kind.
+    """
+    facts = container.facts
+    if not container.is_running:
+        return
+    if not has_check(container.spec.health):
+        facts.health = "none"
+    elif facts.health == "none":
+        facts.health = "starting"
+    facts.health_failures = 0
+    world.save(container)
+    world.networks.publish(container)
+    if container.prober is not None:
+        return
+    if container.probe_timer is not None:
+        container.probe_timer.cancel()
+        container.probe_timer = None
+    resume(world, container)
+
+
 def end(container: Container) -> None:
     """Stop probing."""
     if container.probe_timer is not None:
@@ -76,6 +99,7 @@ class _Prober:
         if self._container.facts.is_paused:  # a probe would stand still as well
             self._container.probe_timer = self._world.loop.call_later(self._check.interval_s, self.probe)
             return
+        self._container.prober = self
         self._started_ns, self._timed_out = time.time_ns(), False
         self._output_fd, self._output = -1, b""
         with ExitStack() as used:
@@ -129,7 +153,12 @@ class _Prober:
         if self._container.probe_timer is not None:
             self._container.probe_timer.cancel()
             self._container.probe_timer = None
+        if self._container.prober is self:
+            self._container.prober = None
         if not self._is_current():
+            return
+        if self._check != self._container.spec.health:
+            resume(self._world, self._container)
             return
         facts = self._container.facts
         result: dict[str, object] = {

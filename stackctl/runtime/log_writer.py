@@ -64,6 +64,10 @@ class LogWriter:
             self._close(fd)
         self.close()
 
+    def follow(self, policy: LogPolicy) -> None:
+        """Cap the files otherwise from now on: what is too much goes when the next file begins."""
+        self._policy = policy
+
     def mark_ended(self) -> None:
         """Tell readers that follow that no more will come."""
         mark_ended(self._folder)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
-from stackctl.model.container import Attachment, JoinNetworks, NoNetwork
+from stackctl.model.container import Attachment, JoinNetworks, NoNetwork, PublishedPort
 from stackctl.model.network import NetworkSpec
 from stackctl.runtime import etc_files
 from stackctl.runtime.faults import fault_point
@@ -188,6 +188,7 @@ class Networks:
             bridges.attach_more(netns, endpoint, netlink=self._netlink)
         finally:
             os.close(netns)
+        self._dns.ask(container.id, self._servers(container))
         self._traffic.rename(container)
         self._traffic.apply()
 
@@ -196,6 +197,7 @@ class Networks:
         address = container.facts.addresses.pop(name, "")
         self._traffic.rename(container)
         self._traffic.zone.part(container.id, name)
+        self._dns.ask(container.id, self._servers(container))
         self._traffic.apply()
         if address and container.is_running:
             gateways = (endpoint.gateway for endpoint in self._endpoints(container, attachments(container)))
@@ -235,6 +237,15 @@ class Networks:
     def rename(self, container: Container) -> None:
         """Let the container's new name lead to it in place of the old one."""
         self._traffic.rename(container)
+
+    def exchange_ports(self, container: Container, ports: tuple[PublishedPort, ...]) -> None:
+        """Publish a container, whose specification will say so, on other ports. Raises PortTaken, PortUnavailable.
+
+        What it has already it keeps; what it has no more is given back once no traffic comes by there.
+        """
+        drop = self._ports.exchange(container, ports)
+        self._traffic.apply()
+        drop()
 
     def release_ports(self, container: Container) -> None:
         """Give the container's host ports back."""

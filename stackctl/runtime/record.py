@@ -20,7 +20,7 @@ class Container:
 
     ``pidfd`` is -1 unless a first process lives. ``revision`` counts changes of ``spec``. ``look_at_start``
     reads the report of a start under way; ``failed_start`` is what a failed one does once the child is gone.
-    ``is_being_stopped``: somebody asked for the end that is to come.
+    ``is_being_stopped``: somebody asked for the end that is to come. ``prober`` is what runs a probe right now.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Container:
     look_at_start: Callable[[], None] | None = None
     failed_start: Callable[[], None] | None = None
     is_being_stopped: bool = False
+    prober: object | None = None
 
     @property
     def name(self) -> str:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from stackctl.errors import Conflict, ContainerError, StackctlError
-from stackctl.model.container import Attachment, ContainerSpec, Limits, RestartPolicy
+from stackctl.model.container import Attachment, ContainerSpec
 from stackctl.model.event import Event
 from stackctl.model.network import NetworkSpec
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.network_store import describe
 from stackctl.runtime.record import Container
-from stackctl.runtime.verbs import create, enter, exits, hooks, networking, pause, remove, rename, start, stop
+from stackctl.runtime.verbs import (
+    create,
+    enter,
+    exits,
+    hooks,
+    networking,
+    pause,
+    remove,
+    rename,
+    start,
+    stop,
+    update,
+)
 from stackctl.runtime.waiting import Wait
 from stackctl.runtime.world import World
 from stackctl.wire import codec
@@ -172,15 +183,8 @@ def _rename(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 
 def _update(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    container = world.find(message["name"])
-    limits = codec.decode(Limits, message["limits"])
-    restart = codec.decode(RestartPolicy, message["restart"])
-    cgroup = world.cgroups.find(world.paths.engine_id, container.id)
-    if container.is_running:
-        world.cgroups.apply_limits(cgroup, limits)
-    container.spec = replace(container.spec, limits=limits, restart=restart)
-    container.revision += 1
-    world.save_spec(container)
+    spec = codec.decode(ContainerSpec, message["spec"])
+    update.update(world, world.find(message["name"]), spec, message["fields"])
     reply.ok()
 
 

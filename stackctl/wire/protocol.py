@@ -1,4 +1,4 @@
 """The number of what CLI, daemon and supervisor say to each other: raised when one would misunderstand another."""
 
-PROTOCOL = 2  # nothing is imported here: the quick ways of the command line read it
+PROTOCOL = 3  # nothing is imported here: the quick ways of the command line read it
 HEADER = "Stackctl-Protocol"

@@ -396,16 +396,19 @@ def test_renaming_what_is_not_there_is_refused(bench: Bench) -> None:
 def test_limits_and_restart_policy_change_without_a_restart(bench: Bench) -> None:
     before = bench.run("web")
     limits, restart = Limits(memory_bytes=64 << 20, pids=50), RestartPolicy(kind="always")
-    update = UpdateContainer(before.name, before.id, limits, restart)
+    wanted = replace(bench.container("web"), limits=limits, restart=restart, env=("NOT=ASKED",))
+    update = UpdateContainer(before.name, before.id, wanted, ("limits", "restart"))
     bench.do(update, update)
     after = bench.one("web")
     assert after.spec is not None
     assert (after.spec.limits, after.spec.restart) == (limits, restart)
+    assert after.spec.env == before.spec.env
     assert (after.id, after.pid, after.started_ns) == (before.id, before.pid, before.started_ns)
 
 
 def test_an_update_needs_the_container_it_is_for(bench: Bench) -> None:
     name = bench.name("web")
-    refused(bench, UpdateContainer(name, OTHER_ID, Limits(), RestartPolicy()), NotFound, "no-such-container")
+    update = UpdateContainer(name, OTHER_ID, bench.container("web"), ("limits",))
+    refused(bench, update, NotFound, "no-such-container")
     bench.do(CreateContainer(bench.container("web")))
-    refused(bench, UpdateContainer(name, OTHER_ID, Limits(), RestartPolicy()), Conflict, "container-changed")
+    refused(bench, update, Conflict, "container-changed")

@@ -146,6 +146,12 @@ class DnsServer:
         self._loop.register(sockets.tcp.fileno(), lambda: self._on_connection(container_id))
         return ContainerDns(sockets.port, lambda: self._close(container_id, client))
 
+    def ask(self, container_id: str, servers: tuple[str, ...] | None) -> None:
+        """Have other servers asked from now on; harmless for a container that is not served."""
+        client = self._clients.get(container_id)
+        if client is not None:
+            client.servers = servers
+
     def close(self, container_id: str) -> None:
         """Stop serving a container and let go of its namespace; harmless when it is not served."""
         client = self._clients.get(container_id)

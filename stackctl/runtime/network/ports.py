@@ -84,14 +84,23 @@ class HostPorts:
             refusal.args = (refusal.message,)
         raise refusal
 
-    def release(self, owner: str) -> None:
+    def release_all(self, owner: str) -> None:
         """Let go of all that ``owner`` holds; ports it shared stay with the others."""
         for hold in list(self._holds):
-            if owner in hold.owners:
-                hold.owners.remove(owner)
-                if not hold.owners:
-                    self._holds.remove(hold)
-                    _close(hold.sockets)
+            self._let_go(hold, owner)
+
+    def release(self, owner: str, protocol: Protocol, host_ip: str, number: int) -> None:
+        """Let go of one port, if ``owner`` holds it; one it shared stays with the others."""
+        for hold in list(self._holds):
+            if (hold.protocol, hold.host_ip, hold.port) == (protocol, host_ip, number):
+                self._let_go(hold, owner)
+
+    def _let_go(self, hold: _Hold, owner: str) -> None:
+        if owner in hold.owners:
+            hold.owners.remove(owner)
+            if not hold.owners:
+                self._holds.remove(hold)
+                _close(hold.sockets)
 
     def close(self) -> None:
         """Let go of everything."""

@@ -35,7 +35,7 @@ def test_a_held_port_is_in_use_for_others(ports: HostPorts, family: socket.Addre
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with pytest.raises(OSError, match="in use"):
             other.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 8080))
-    ports.release("web-1")
+    ports.release_all("web-1")
     with socket.socket(family, socket.SOCK_STREAM) as other:
         other.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 8080))
 
@@ -80,7 +80,7 @@ def test_the_first_free_port_of_a_range_is_taken(ports: HostPorts) -> None:
     assert [ports.hold(wish, f"container web-{n}") for n in range(3)] == [9000, 9001, 9002]
     with pytest.raises(PortTaken, match=r"no port from 9000 to 9002 is free: .*container web-0"):
         ports.hold(wish, "web-3")
-    ports.release("container web-1")
+    ports.release_all("container web-1")
     assert ports.hold(wish, "web-3") == 9001
 
 
@@ -98,10 +98,10 @@ def test_a_share_group_holds_a_port_together(ports: HostPorts) -> None:
     assert ports.hold(fixed(8084, share="shop/web"), "web-2") == 8084
     with pytest.raises(PortTaken):
         ports.hold(fixed(8084, share="other/web"), "web-3")
-    ports.release("web-1")
+    ports.release_all("web-1")
     with pytest.raises(PortTaken):
         ports.hold(fixed(8084), "web-3")
-    ports.release("web-2")
+    ports.release_all("web-2")
     assert ports.hold(fixed(8084), "web-3") == 8084
 
 

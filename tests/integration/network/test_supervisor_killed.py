@@ -133,3 +133,16 @@ def _is_held(port: int) -> bool:
             except OSError as failure:
                 return failure.errno == errno.EADDRINUSE
     return False
+
+
+def test_ports_that_were_changed_under_a_container_are_those_the_next_supervisor_holds(town: Town) -> None:
+    pid = town.inspect("kept-web-1")["State"]["Pid"]
+    town.up("kept", STACK.replace('"8080:80", ', "").replace('"8082:90/udp"', '"8082:90/udp", "8070:80"'))
+    kill_supervisor(town)
+    for port in (8081, 8070):
+        wait_until(f"{port} is served", lambda port=port: town.ask(None, HOST_ADDRESS, port))
+    with pytest.raises(ConnectionRefusedError):
+        town.ask(None, HOST_ADDRESS, 8080)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("", 8070))
+    assert town.inspect("kept-web-1")["State"]["Pid"] == pid

@@ -48,13 +48,8 @@ def test_what_is_as_wanted_is_kept() -> None:
     [
         ("environment: {DEBUG: '1'}", "environment +DEBUG  (shop.yaml:6)"),
         ("command: [serve, -v]", "command: serve -> serve -v  (shop.yaml:6)"),
-        ("ports: ['8080:80']", "ports: (none) -> 8080:80  (shop.yaml:6)"),
-        ("expose: ['99', 8/udp]", "expose: (none) -> 8/udp 99/tcp  (shop.yaml:6)"),
         ("user: '7'", "user: (none) -> 7  (shop.yaml:6)"),
         ("read_only: true", "read_only: false -> true  (shop.yaml:6)"),
-        ("stop_grace_period: 3s", "stop_grace_period: 10.0 -> 3.0  (shop.yaml:6)"),
-        ("labels: {team: blue}", "labels +team  (shop.yaml:6)"),
-        ("healthcheck: {test: [CMD, ok]}", "healthcheck: (none) -> ok  (shop.yaml:6)"),
         ("volumes: ['/srv:/srv:ro']", "volumes at /srv: (none) -> /srv:ro  (shop.yaml:6)"),
         ("network_mode: none", "networks: shop_default -> none  (shop.yaml:6)"),
     ],
@@ -101,10 +96,54 @@ def test_other_content_of_a_config_or_secret_replaces_the_container(kind: str) -
         ("cpus: 0.5", "cpus: (none) -> 0.5  (shop.yaml:6)"),
         ("pids_limit: 10", "pids: (none) -> 10  (shop.yaml:6)"),
         ("restart: always", "restart: no -> always  (shop.yaml:6)"),
+        ("ports: ['8080:80']", "ports: (none) -> 8080:80  (shop.yaml:6)"),
+        ("expose: ['99', 8/udp]", "expose: (none) -> 8/udp 99/tcp  (shop.yaml:6)"),
+        ("stop_grace_period: 3s", "stop_grace_period: 10.0 -> 3.0  (shop.yaml:6)"),
+        ("stop_signal: SIGINT", "stop_signal: SIGTERM -> SIGINT  (shop.yaml:6)"),
+        ("labels: {team: blue}", "labels +team  (shop.yaml:6)"),
+        ("healthcheck: {test: [CMD, ok]}", "healthcheck: (none) -> ok  (shop.yaml:6)"),
+        (
+            "logging: {options: {max-file: '7'}}",
+            "logging: max_bytes=104857600, max_files=3 -> max_bytes=104857600, max_files=7  (shop.yaml:6)",
+        ),
     ],
 )
-def test_limits_and_restart_policy_change_without_a_restart(addition: str, why: str) -> None:
+def test_what_is_not_the_process_itself_changes_without_a_restart(addition: str, why: str) -> None:
     assert up_text(WEB, f"{WEB}    {addition}\n") == f"1 update shop-web-1 {why}\n"
+
+
+def test_a_network_more_is_joined_and_one_less_left_without_a_restart() -> None:
+    two = WEB + "    networks: [default, admin]\nnetworks:\n  admin:\n"
+    joined = """\
+1 create network shop_admin is missing
+2 update shop-web-1         networks: shop_default -> shop_admin, shop_default  (shop.yaml:6) after 1
+"""
+    assert up_text(WEB, two) == joined
+    left = "1 update shop-web-1 networks: shop_admin, shop_default -> shop_default  (shop.yaml:4)\n"
+    assert up_text(two, WEB) == left
+
+
+def test_another_address_replaces_the_container() -> None:
+    pool = "networks:\n  default:\n    ipam: {config: [{subnet: 10.9.0.0/24}]}\n"
+    text = WEB + "    networks: {default: {ipv4_address: 10.9.0.X}}\n" + pool
+    assert " create 000000000002_shop-web-1 " in up_text(text.replace("X", "7"), text.replace("X", "8"))
+
+
+def test_two_services_exchange_their_host_ports_by_being_replaced() -> None:
+    text = WEB + "    ports: ['8080:80']\n  api:\n    image: api:1\n    ports: ['8081:80']\n"
+    exchanged = text.replace("8080", "X").replace("8081", "8080").replace("X", "8081")
+    plan = up_text(text, exchanged)
+    assert "update" not in plan
+    assert plan.index("stop shop-api-1") < plan.index("create shop-web-1")
+
+
+def test_a_port_that_another_service_gives_up_is_taken_once_it_is_free() -> None:
+    before = WEB + "    ports: ['8080:80']\n"
+    after = WEB + "    ports: ['8081:80']\n  api:\n    image: api:1\n    ports: ['8080:80']\n"
+    shop = Shop()
+    shop.up(before)
+    shop.up(after)
+    assert plan_text(shop.plan(after)) == ""
 
 
 def test_an_update_says_the_line_of_each_limit() -> None:
