@@ -18,6 +18,7 @@ ALL_LIVE: Final = frozenset(
         "log",
         "networking",
         "ports",
+        "pre_stop",
         "restart",
         "stop_grace_s",
         "stop_signal",

@@ -201,10 +201,11 @@ class DockerEngine:
                 self._remove(name, expect_id)
             case RenameContainer(name, new_name):
                 self._rename(name, new_name)
-            case UpdateContainer(name, expect_id, limits, restart):
+            case UpdateContainer(name, expect_id, spec, _):
                 found = self._find(name, expect_id)
+                body = update_body(spec.limits, spec.restart)
                 with told_by_docker(f"container {name}"):
-                    self._api.ask("POST", f"/containers/{found['Id']}/update", body=update_body(limits, restart))
+                    self._api.ask("POST", f"/containers/{found['Id']}/update", body=body)
             case _:
                 raise EngineError(f"{type(action).__name__} is unknown to this engine")
 
