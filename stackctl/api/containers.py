@@ -58,7 +58,6 @@ class ContainerRoutes:
             Route("POST", "/containers/{id}/wait", self._wait),
             Route("POST", "/containers/{id}/attach", self._attach),
             Route("POST", "/containers/{id}/resize", self._resize),
-            Route("POST", "/commit", lambda *_: _not_there("commit")),
             Route("GET", "/containers/{id}/attach/ws", lambda *_: _not_there("attaching over WebSocket")),
             Route("GET", "/containers/{id}/checkpoints", lambda *_: _not_there("checkpoints")),
             Route("POST", "/containers/{id}/checkpoints", lambda *_: _not_there("checkpoints")),

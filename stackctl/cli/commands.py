@@ -39,6 +39,8 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "pause": Entry("pause", "pause", "Let the processes of containers stand still"),
         "unpause": Entry("pause", "unpause", "Let paused containers go on"),
         "cp": Entry("cp", "cp", "Copy files between a container and this machine"),
+        "export": Entry("export", "export", "Write the files of a container as an archive"),
+        "commit": Entry("export", "commit", "Make an image of a container"),
         "events": Entry("events", "events", "Show what happens to containers, as it happens"),
         "images": Entry("images", "images", "List the images that containers were made of"),
         "volume": Entry("volume", "volume", "Save, bring in, list and remove volumes of any stack"),
@@ -66,9 +68,7 @@ NOT_YET: Final = frozenset(
     {
         "alpha",
         "bridge",
-        "commit",
         "convert",
-        "export",
         "publish",
         "watch",
     }

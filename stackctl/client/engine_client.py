@@ -162,6 +162,15 @@ class EngineClient:
         answer = self._get(f"/containers/{quote(name)}/archive", {"path": path})
         return path_stat(answer.headers.get(PATH_STAT, "")), answer
 
+    def export_container(self, name: str) -> Iterator[bytes]:
+        """Yield a tar stream of a container's files, without what is mounted."""
+        return self._get(f"/containers/{quote(name)}/export").pieces()
+
+    def commit(self, query: Mapping[str, str], changes: Sequence[str], *, pauses: bool) -> str:
+        """Make an image of a container; ``query`` and ``changes`` are as in Docker's API. Returns its id."""
+        pairs = [*query.items(), ("pause", str(int(pauses))), *(("changes", change) for change in changes)]
+        return str(self._post(f"/commit?{_encoded(pairs)}").json()["Id"])
+
     def put_archive(self, name: str, folder: str, source: Readable, *, as_user: bool = False) -> None:
         """Unpack a tar stream in a folder; ``as_user`` gives all of it to the container's user, if it has one."""
         query = encoded({"path": folder, "noOverwriteDirNonDir": 1, "copyUIDGID": int(as_user)}.items())

@@ -6,14 +6,16 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.path_stat import PathStat, Place, find_place, open_folder, path_stat
 from stackctl.engines.tar_in import Readable, Rules, unpack
 from stackctl.engines.tar_out import send_tar
 from stackctl.errors import ContainerError, NotFound, UsageError
+from stackctl.images.commit import Committed
+from stackctl.images.incoming import parse_tag
 from stackctl.images.store import ImageStore
 from stackctl.model.observed import ObservedContainer
 from stackctl.model.root import HostRoot, OverlayRoot
@@ -32,6 +34,16 @@ class PathChange(NamedTuple):
 
     path: str
     kind: int
+
+
+class Commit(NamedTuple):
+    """An image to be made of a container: its name ("" for none), configuration as Docker has it, changes to that."""
+
+    name: str
+    config: Mapping[str, Any]
+    changes: Sequence[str]
+    author: str = ""
+    comment: str = ""
 
 
 # Where a container's first start mounts what every container has: nobody's change.
@@ -94,8 +106,7 @@ class ContainerFiles:
     def changes(self, container: ObservedContainer) -> list[PathChange]:
         """Return what the container has changed of its image, a folder before what is in it."""
         folder = self._paths.container(container.id)
-        root = self._root_of(container)
-        layers = (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
+        layers = _layers(self._root_of(container))
         found = [change for change in _changes(f"{folder}/upper", layers, "") if change not in _OF_ENGINE]
         if not any(change.path.startswith("/etc/") for change in found):
             found = [change for change in found if change != PathChange("/etc", MODIFIED)]
@@ -114,6 +125,23 @@ class ContainerFiles:
             in_mounted(bare, pack)
         except OSError as error:
             raise ContainerError(f"cannot read the root: {error.strerror}", code="copy-failed") from error
+
+    def commit(self, container: ObservedContainer, wanted: Commit) -> str:
+        """Make an image of the container as it is now; return its id. Raises ImageError, too."""
+        assert container.spec is not None
+        root = self._root_of(container)
+        made = Committed(
+            image_id=container.image_id,
+            upper=f"{self._paths.container(container.id)}/upper",
+            omitted=_made_by_engine(f"{self._paths.container(container.id)}/upper", root),
+            config=wanted.config,
+            changes=wanted.changes,
+            command=" ".join(container.spec.argv),
+            author=wanted.author,
+            comment=wanted.comment,
+            name=parse_tag(wanted.name) if wanted.name else None,
+        )
+        return self._images.commit(made)
 
     def sizes(self, container: ObservedContainer) -> tuple[int, int]:
         """Return how much the container has written into its own root, and that with its image."""
@@ -147,6 +175,20 @@ class ContainerFiles:
 
 def _text(name: object) -> str:
     return os.fsdecode(name) if isinstance(name, bytes) else str(name)
+
+
+def _layers(root: OverlayRoot | HostRoot) -> tuple[str, ...]:
+    return (root.skeleton, *root.layers) if isinstance(root, HostRoot) else root.layers
+
+
+def _made_by_engine(upper: str, root: OverlayRoot | HostRoot) -> frozenset[str]:
+    """Return the paths that are there for the engine's mounts alone; /etc only when nothing else is in it."""
+    found = list(_changes(upper, _layers(root), ""))
+    own = {change.path for change in found if change in _OF_ENGINE}
+    if any(change.path.startswith("/etc/") and change.path not in own for change in found):
+        own.discard("/etc")
+    below = {path for path in ("/dev", "/proc", "/sys") if any(c.path.startswith(f"{path}/") for c in found)}
+    return frozenset(own - below)
 
 
 def _changes(upper: str, layers: tuple[str, ...], below: str) -> Iterator[PathChange]:

@@ -113,16 +113,35 @@ def take_snapshot(upper: str, folder: str, tar_path: str) -> IncomingLayer:
     return IncomingLayer(tar_path, diff_id, diff_id)
 
 
-class _TarOfTree:
-    """The tar of one tree; of the overlay's own attributes only what the layer needs is left on it."""
+def copy_to_tar(upper: str, tar_path: str, omitted: frozenset[str]) -> str:
+    """Write the tar of a layer, leaving ``upper`` as it is: it may be in use. Returns the tar's digest.
 
-    def __init__(self, root: int) -> None:
+    ``omitted`` are paths (with a leading slash) to leave out, with what is below them. Raises OSError.
+    """
+    hasher = hashlib.sha256()
+    root = os.open(upper, _FOLDER)
+    try:
+        with open(tar_path, "xb", buffering=1 << 20) as tar:
+            for piece in _TarOfTree(root, strips=False, omitted=frozenset(map(os.fsencode, omitted))).pieces():
+                hasher.update(piece)
+                tar.write(piece)
+    finally:
+        os.close(root)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+class _TarOfTree:
+    """The tar of one tree. ``strips``: of the overlay's own attributes only what the layer needs is left on it."""
+
+    def __init__(self, root: int, *, strips: bool = True, omitted: frozenset[bytes] = frozenset()) -> None:
         self._root = root
+        self._strips = strips
+        self._omitted = omitted
         self._links: dict[tuple[int, int], bytes] = {}
         self.size_bytes = 0
 
     def pieces(self) -> Iterator[bytes]:
-        _strip(self._root)
+        _check(self._root, strips=self._strips)
         yield from self._folder(self._root, b"")
         yield tar_writer.end()
 
@@ -134,12 +153,14 @@ class _TarOfTree:
         # Whiteouts come first: what they hide must be gone before anything may take its place.
         for name, status in sorted(found, key=lambda item: (not is_whiteout(item[1]), item[0])):
             own = path + b"/" + name if path else name
+            if b"/" + own in self._omitted:
+                continue
             if is_whiteout(status):
                 yield tar_writer.header(_marker((path + b"/" if path else b"") + b".wh." + name, 0o600))
             elif stat.S_ISDIR(status.st_mode):
                 child = os.open(name, _FOLDER, dir_fd=folder)
                 try:
-                    _strip(child)
+                    _check(child, strips=self._strips)
                     yield tar_writer.header(_entry(own, Kind.FOLDER, status, xattrs=_xattrs(child)))
                     yield from self._folder(child, own)
                 finally:
@@ -165,7 +186,7 @@ class _TarOfTree:
     def _file(self, folder: int, name: bytes, path: bytes, status: os.stat_result) -> Iterator[bytes]:
         fd = os.open(name, _FILE, dir_fd=folder)
         try:
-            _strip(fd)
+            _check(fd, strips=self._strips)
             yield tar_writer.header(_entry(path, Kind.FILE, status, xattrs=_xattrs(fd))._replace(size=status.st_size))
             left = status.st_size
             while left and (piece := os.read(fd, min(left, _PIECE))):
@@ -209,7 +230,7 @@ def _xattrs(fd: int) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, os.getxattr(fd, name)) for name in names)
 
 
-def _strip(fd: int) -> None:
+def _check(fd: int, *, strips: bool) -> None:
     # State: copied up by the kernel, with attributes that mean something to that overlay alone: a folder with
     # the origin or uuid of another would be taken for damaged, or lead elsewhere.
     for name in os.listxattr(fd):
@@ -217,6 +238,6 @@ def _strip(fd: int) -> None:
             raise OSError(
                 errno.EINVAL, f"overlayfs has kept it as a reference ({name})", os.readlink(f"/proc/self/fd/{fd}")
             )
-        if name.startswith(_OVERLAY) and name != OPAQUE:
+        if strips and name.startswith(_OVERLAY) and name != OPAQUE:
             with suppress(OSError):
                 os.removexattr(fd, name)

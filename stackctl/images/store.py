@@ -23,6 +23,7 @@ from stackctl.images.import_tar import ImportRequest, read_root_tar
 from stackctl.images.incoming import (
     IMAGE_ID,
     IncomingImage,
+    IncomingLayer,
     LoadedImage,
     PulledImage,
     digest_of,
@@ -41,6 +42,7 @@ from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.root import OverlayRoot, Root
 
 if TYPE_CHECKING:
+    from stackctl.images.commit import Committed
     from stackctl.images.pull import RemoteImage
     from stackctl.images.registry.access import Access
     from stackctl.images.registry.mirrored import Source
@@ -260,6 +262,19 @@ class ImageStore:
             self.add((image,), folder)
         self._tell("import", image.id, name or image.id)
         return image.id
+
+    def commit(self, made: Committed) -> str:
+        """Add what a container has become as an image; return its id. Raises NotFound, ImageError."""
+        from stackctl.images.commit import Base, read_container  # only to commit
+
+        with self.adding() as folder:
+            image = self._inspect(made.image_id)
+            lower = tuple(IncomingLayer("", row.blob, row.diff_id) for row in self._index.layers(image.id))
+            is_host = image.is_builtin or bool(describe(image.document).base)
+            committed = read_container(made, Base(image.document, lower, is_host), folder, time.time_ns())
+            self.add((committed,), folder)
+        self._tell("commit", committed.id, made.name.familiar if made.name is not None else committed.id)
+        return committed.id
 
     def remove(self, reference: str, *, force: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Remove a name, and the image with the last one; or, by id, the image with all its names.

@@ -144,3 +144,20 @@ def test_stats_at_a_terminal_go_on_until_ctrl_c(pair: Stack) -> None:
         terminal.read_until("CONTAINER ID")
         terminal.type("\x03")
         assert terminal.wait() == 130
+
+
+def test_a_replica_becomes_an_archive_and_an_image(pair: Stack, tmp_path: Path) -> None:
+    pair.run("exec", "--index", "2", "web", "sh", "-c", "echo two >/which; echo volume >/data/x")
+
+    pair.run("export", "--index", "2", "-o", str(tmp_path / "root.tar"), "web")
+    image = pair.run("commit", "--index", "2", "-c", "ENV A=1", "web", "pair-made").out.strip()
+
+    with tarfile.open(tmp_path / "root.tar") as tar:
+        which = tar.extractfile("which")
+        assert which is not None and which.read() == b"two\n"
+        assert "data/x" not in tar.getnames()
+    assert image.startswith("sha256:")
+    assert "no such service: wep" in pair.run("export", "wep", status=1).err
+    shown = pair.run("run", "--rm", "--no-deps", "web", "cat", "/which", status=1)
+    assert "/which" in shown.err
+    pair.run("image", "rm", "pair-made")

@@ -148,3 +148,47 @@ def test_use_of_the_machine_is_told(docker: Docker) -> None:
     assert float(shown["CPUPerc"].rstrip("%")) > 0
     assert shown["MemUsage"].endswith(" / 64MiB")
     assert shown["PIDs"] == "1"
+
+
+def test_a_container_becomes_an_image(docker: Docker) -> None:
+    docker.run("run", "-d", "--name", "made", "-e", "KEPT=yes", "busybox", "sleep", "300")
+    try:
+        script = "rm /bin/vi; mkdir /srv; echo text >/srv/file; ln -s file /srv/link; chown -R 12:34 /srv"
+        docker.run("exec", "made", "sh", "-c", f"{script}; echo x >/dev/shm/x")
+        said = ("-m", "what was done", "-a", "someone", "-c", 'CMD ["cat", "/srv/link"]', "-c", "LABEL a=b")
+        image = docker.run("commit", *said, "made", "mine:1").out.strip()
+
+        assert docker.run("ps", "--filter", "name=made", "--format", "{{.State}}").out.strip() == "running"
+        assert docker.run("run", "--rm", "mine:1").out == "text\n"
+        shown = "stat -c %u:%g /srv/file; ls /bin/vi /dev/shm/x; echo $KEPT"
+        seen = docker.run("run", "--rm", "mine:1", "sh", "-c", shown)
+        assert seen.out == "12:34\nyes\n"
+        assert seen.err.count("No such file or directory") == 2
+        told = json.loads(docker.run("image", "inspect", image).out)[0]
+        assert (told["Comment"], told["Author"], told["Config"]["Labels"]) == ("what was done", "someone", {"a": "b"})
+        assert docker.run("history", "--format", "{{.CreatedBy}} {{.Comment}}", "mine:1").out.startswith(
+            "sleep 300 what"
+        )
+        assert docker.run("diff", docker.run("create", "--name", "second", "mine:1").out.strip()).out == ""
+        assert "No such container" in docker.run("commit", "absent", "x", status=1).err
+        assert "RUN" in docker.run("commit", "-c", "RUN true", "made", status=1).err
+        layer = json.loads(docker.run("image", "inspect", "-f", "{{json .RootFS.Layers}}", "mine:1").out)
+        assert len(layer) == 2
+    finally:
+        docker.run("rm", "-f", "made", "second")
+        docker.run("rmi", "-f", "mine:1")
+
+
+def test_what_the_engine_made_for_its_mounts_is_no_part_of_an_image(docker: Docker, tmp_path: Path) -> None:
+    docker.run("run", "--name", "bare", "busybox", "touch", "/etc/own", "/one")
+    docker.run("commit", "bare", "bare:1")
+    try:
+        docker.run("save", "-o", str(tmp_path / "bare.tar"), "bare:1")
+        with tarfile.open(tmp_path / "bare.tar") as archive:
+            manifest = json.load(archive.extractfile("manifest.json") or io.BytesIO())
+            layer = archive.extractfile(manifest[0]["Layers"][-1])
+            with tarfile.open(fileobj=layer) as tar:
+                assert tar.getnames() == ["etc", "etc/own", "one"]
+    finally:
+        docker.run("rm", "bare")
+        docker.run("rmi", "bare:1")
