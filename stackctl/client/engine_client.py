@@ -169,7 +169,7 @@ class EngineClient:
     def commit(self, query: Mapping[str, str], changes: Sequence[str], *, pauses: bool) -> str:
         """Make an image of a container; ``query`` and ``changes`` are as in Docker's API. Returns its id."""
         pairs = [*query.items(), ("pause", str(int(pauses))), *(("changes", change) for change in changes)]
-        return str(self._post(f"/commit?{_encoded(pairs)}").json()["Id"])
+        return str(self._post(f"/commit?{encoded(pairs)}").json()["Id"])
 
     def put_archive(self, name: str, folder: str, source: Readable, *, as_user: bool = False) -> None:
         """Unpack a tar stream in a folder; ``as_user`` gives all of it to the container's user, if it has one."""
