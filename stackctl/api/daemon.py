@@ -142,7 +142,12 @@ class Daemon:
             "pids": {role: pids.get(role, 0) for role in ("keeper", "supervisor", "daemon")},
             "containers": {"running": counts["running"], "total": counts["total"]},
             "notices": [*counts["notices"], *set_aside.notices(self._paths)],
+            "set_aside": set_aside.names(self._paths),
         }
+
+    def remove_set_aside(self, name: str) -> None:
+        """Delete what a lost container wrote. Raises NotFound, OSError."""
+        set_aside.remove(self._paths, name)
 
     def stop(self, *, force: bool) -> None:
         """Stop the engine; the answer is sent first. Raises Conflict while containers run, unless ``force``."""

@@ -26,6 +26,7 @@ class Engine(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     def stop(self, *, force: bool) -> None: ...
+    def remove_set_aside(self, name: str) -> None: ...
 
 
 class SystemRoutes:
@@ -41,6 +42,7 @@ class SystemRoutes:
         return [
             Route("GET", f"{prefix}/engine", lambda *_: Answer(200, self._engine.status())),
             Route("POST", f"{prefix}/engine/stop", self._stop),
+            Route("DELETE", f"{prefix}/engine/set-aside/{{name}}", self._remove_set_aside),
             Route("POST", f"{prefix}/stacks/{{project}}/plan", self._plan),
             Route("POST", f"{prefix}/stacks/{{project}}/apply", self._apply),
             Route("POST", f"{prefix}/stacks/{{project}}/run", self._run),
@@ -52,6 +54,10 @@ class SystemRoutes:
     def _stop(self, request: Request, _: Connection, __: Arguments) -> Answer:
         body = request.json()
         self._engine.stop(force=bool(body.get("force")) if isinstance(body, dict) else False)
+        return Answer(204)
+
+    def _remove_set_aside(self, _: Request, __: Connection, arguments: Arguments) -> Answer:
+        self._engine.remove_set_aside(arguments["name"])
         return Answer(204)
 
     def _plan(self, request: Request, _: Connection, arguments: Arguments) -> Answer:

@@ -106,6 +106,20 @@ def uninstall(force: bool, keep_data: bool) -> None:
     uninstall_engine(current_settings(), force=force, keeps_data=keep_data)
 
 
+@engine.command("set-aside")
+@click.option("--remove", "removed", multiple=True, metavar="NAME", help="Delete one; may be repeated.")
+@click.option("--remove-all", "removes_all", is_flag=True, help="Delete all of them.")
+def set_aside(removed: tuple[str, ...], removes_all: bool) -> None:
+    """List containers whose records were lost on the disk, and where what they wrote is kept; or delete it."""
+    client = start_engine(current_settings())
+    status = client.engine_status()
+    if not removed and not removes_all:
+        click.echo("".join(f"{status['root']}/set-aside/{name}/upper\n" for name in status["set_aside"]), nl=False)
+    for name in status["set_aside"] if removes_all else removed:
+        client.remove_set_aside(name)
+        click.echo(f"removed {name}")
+
+
 def _status_text(found: Mapping[str, Any]) -> str:
     containers: Mapping[str, Any] = found.get("containers") or {}
     pids: Mapping[str, Any] = found.get("pids") or {}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import click
 
 from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
 from stackctl.cli.options import services_argument
-from stackctl.cli.settings import current_settings
+from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import containers_of, of_services
+from stackctl.client.engine_client import EngineClient
+from stackctl.errors import NotFound
 
 _STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exited")
 
@@ -53,6 +56,22 @@ def ps(
 
         lines = [ps_text(found, form, now_s=time.time(), is_truncated=not no_trunc)]
     click.echo("".join(lines), nl=False)
+    if shows_all and not quiet and engine is not None:
+        _tell_lost(settings, engine)
+
+
+def _tell_lost(settings: Settings, engine: EngineClient) -> None:
+    """Say which containers cannot be listed, as nothing is known of them any more."""
+    from stackctl.cli.warnings import tell  # not for -q
+    from stackctl.diagnostics import Diagnostic
+    from stackctl.runtime.set_aside import HINT, notice
+
+    try:
+        status = engine.engine_status()
+    except NotFound:  # another kind of engine
+        return
+    kind = partial(Diagnostic, severity="warning", code="kept-files", summary="A container was lost", hint=HINT)
+    tell(settings, [kind(detail=notice(status["root"], name)) for name in status.get("set_aside") or ()])
 
 
 def _is_wanted(container: Listed, states: set[str], shows_all: bool) -> bool:

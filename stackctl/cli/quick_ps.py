@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from stackctl.cli.receipt import run_folder
+from stackctl.cli.receipt import DEFAULT_ROOT, run_folder
 from stackctl.wire.protocol import HEADER, PROTOCOL
 
 _WITH_VALUE = {"-f": "file", "--file": "file", "-p": "project", "--project-name": "project", "--format": "format"}
@@ -80,6 +80,8 @@ def _text(options: Mapping[str, list[str]], environment: Mapping[str, str]) -> s
     )
     if project is None:
         return None
+    if "all" in options and os.path.exists(f"{environment.get('STACKCTL_ROOT') or DEFAULT_ROOT}/set-aside"):
+        return None  # there is more to tell
     sock = _asked(f"{run_folder(environment)}/api.sock", project)
     # While the engine answers: the rest of the imports.
     import json

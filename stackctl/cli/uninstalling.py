@@ -13,6 +13,7 @@ from stackctl.engines import systemd
 from stackctl.engines.start import DEFAULT_ROOT, await_end, check_privileges, root_of
 from stackctl.engines.uninstalling import remove_root, restore_host, volumes_with_data
 from stackctl.errors import Conflict
+from stackctl.runtime import set_aside
 from stackctl.runtime.paths import EnginePaths, find_engine
 
 
@@ -26,6 +27,7 @@ def uninstall_engine(settings: Settings, *, force: bool, keeps_data: bool) -> No
         return
     if not force and not keeps_data:
         _check_volumes(paths, volumes_with_data(paths))
+        _check_set_aside(set_aside.names(paths))
     _stop(settings, paths, force=force)
     name = systemd.unit_name(paths, DEFAULT_ROOT)
     if systemd.uninstall(name):
@@ -50,6 +52,15 @@ def _check_volumes(paths: EnginePaths, volumes: Sequence[str]) -> None:
         hint="save it with `stackctl volume export NAME`, then add --force to delete it with the engine, "
         f"or --keep-data to leave {paths.root} as it is",
     )
+
+
+def _check_set_aside(names: Sequence[str]) -> None:
+    if names:
+        raise Conflict(
+            f"what lost containers wrote is kept: {', '.join(names)}",
+            code="volumes-hold-data",
+            hint="`stackctl engine set-aside` says where; add --force to delete it with the engine",
+        )
 
 
 def _stop(settings: Settings, paths: EnginePaths, *, force: bool) -> None:

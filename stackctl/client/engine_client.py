@@ -57,6 +57,11 @@ class EngineClient:
         """Stop the engine; refused with Conflict while containers run, unless ``force``."""
         self._post("/stackctl/v1/engine/stop", {"force": force}).finish()
 
+    def remove_set_aside(self, name: str) -> None:
+        """Delete what a lost container wrote. Raises NotFound."""
+        target = f"/stackctl/v1/engine/set-aside/{quote(name)}"
+        request(self._path, "DELETE", target, patience_s=self._patience_s).finish()
+
     def events(
         self, *, since: str = "", until: str = "", kinds: Sequence[str] = (), labels: Sequence[str] = ()
     ) -> Iterator[dict[str, Any]]:

@@ -222,7 +222,7 @@ def _kept_files(paths: EnginePaths) -> Check | None:
     notices = set_aside.notices(paths)
     if not notices:
         return None
-    return Check("engine", "warning", "; ".join(notices), "take what you need, and delete the folders")
+    return Check("engine", "warning", "; ".join(notices), set_aside.HINT)
 
 
 def _nearest_folder(path: str) -> str:

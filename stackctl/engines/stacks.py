@@ -41,6 +41,7 @@ from stackctl.reconcile.plan_json import plan_json
 from stackctl.reconcile.plan_text import action_title, plan_summary
 from stackctl.reconcile.policy import Policy
 from stackctl.reconcile.up import plan_dependencies, plan_up
+from stackctl.runtime.set_aside import HINT
 from stackctl.stackfile.decode import decode
 from stackctl.stackfile.document import document_from_wire
 from stackctl.wire import codec
@@ -161,7 +162,7 @@ class Stacks:
     def _tell_notices(self, emit: Emit, plan: Plan) -> None:
         """Say what the host's owner should know: of its network, when a plan has made one, and of files kept."""
         for notice in self._engine.set_aside():
-            summary, hint = "A container was lost", "take what you need, and delete the folder"
+            summary, hint = "A container was lost", HINT
             lost = Diagnostic(severity="warning", code="kept-files", summary=summary, detail=notice, hint=hint)
             emit({"event": "warning", "diagnostic": codec.encode(lost)})
         if any(isinstance(step.action, CreateNetwork) for step in plan.steps):

@@ -6,12 +6,13 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
 from stackctl.runtime import health, set_aside
 from stackctl.runtime.kernel.process import exit_code
+from stackctl.runtime.life import Life
 from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.record import Container, read_spec
 from stackctl.runtime.state import Facts, Row
@@ -24,16 +25,18 @@ _UNKNOWN: Final = 255
 def adopt_all(world: World, boot: str) -> None:
     """Bring memory and world together again. Starts nothing: that is the planner's, by the graph."""
     kept = world.kept.recover()
-    rows = {row.id: row for row in world.store.rows()}
+    lives = world.lives.read()
+    rows = _rows(world, lives)
     for row in rows.values():
         if row.boot == boot and row.facts.pid:
             world.journal.expect(row.id, row.facts.pid, row.facts.start_ticks)
-    died = [container for container in _take_in(world, rows, boot, kept) if container is not None]
+    died = [container for container in _take_in(world, rows, lives, boot, kept) if container is not None]
     for leftover in rows:
         world.store.delete(leftover)
         world.journal.forget(leftover)
     _drop_unused(world, kept)
     world.holder.settle()
+    world.lives.drop_others({c.id for c in world.containers.values() if c.is_running})
     world.networks.restore(list(world.containers.values()))
     for container in died:
         # Its end was not seen by a supervisor: the restart policy is due now.
@@ -46,12 +49,27 @@ def adopt_all(world: World, boot: str) -> None:
         remove.empty_trash_soon(world)
 
 
-def _take_in(world: World, rows: dict[str, Row], boot: str, kept: dict[str, int]) -> Iterator[Container | None]:
+def _rows(world: World, lives: Mapping[str, Life]) -> dict[str, Row]:
+    """Return the rows by id. What ran is not lost with its row: one that names no living process, and the copy does."""
+    rows = {row.id: row for row in world.store.rows()}
+    for container_id, life in lives.items():
+        row = rows.get(container_id)
+        if row is None or (not _lives(world, row.facts) and _lives(world, life.row.facts)):
+            print(f"supervisor: the row of {life.row.name} is lost: taken from its copy", file=sys.stderr, flush=True)
+            rows[container_id] = life.row
+    return rows
+
+
+def _take_in(
+    world: World, rows: dict[str, Row], lives: Mapping[str, Life], boot: str, kept: dict[str, int]
+) -> Iterator[Container | None]:
     """Adopt what has a folder, taking its row out of ``rows``; yield what ``_adopt`` returns."""
     specs = world.store.specs()
     for container_id in sorted(os.listdir(world.paths.containers)):
         row = rows.pop(container_id, None)
-        container = _read(world, container_id, row, specs.get(container_id, b""))
+        life = lives.get(container_id)
+        copies = specs.get(container_id, b""), life.spec if life is not None else b""
+        container = _read(world, container_id, row, copies)
         if container is None:
             _clear_away(world, container_id, row)
         else:
@@ -105,8 +123,11 @@ def _is_half(row: Row | None) -> bool:
     return row is not None and row.phase in ("creating", "removing")
 
 
-def _read(world: World, container_id: str, row: Row | None, copy: bytes) -> Container | None:
-    """Return the container as its file, or else the copy in the index, has it; None when there is none, or no more."""
+def _read(world: World, container_id: str, row: Row | None, copies: tuple[bytes, bytes]) -> Container | None:
+    """Return the container as its file has it, or else the copy in the index, or the one of what runs.
+
+    None when none can be read, or when it was half made or half removed.
+    """
     if _is_half(row):
         return None
     path = f"{world.paths.container(container_id)}/spec.json"
@@ -115,21 +136,23 @@ def _read(world: World, container_id: str, row: Row | None, copy: bytes) -> Cont
             text = file.read()
         container = _parse(container_id, text, row)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return _read_copy(world, container_id, row, copy, f"{path}: {error}")
-    if text != copy:
+        return _read_copy(world, container_id, row, copies, f"{path}: {error}")
+    if text != copies[0]:
         world.store.save_spec(container_id, text)
     return container
 
 
-def _read_copy(world: World, container_id: str, row: Row | None, copy: bytes, problem: str) -> Container | None:
-    try:
-        container = _parse(container_id, copy, row)
-    except (ValueError, KeyError, TypeError):
-        print(f"supervisor: {problem}: lost", file=sys.stderr, flush=True)
-        return None
-    print(f"supervisor: {problem}: written anew from the index", file=sys.stderr, flush=True)
-    world.save_spec(container)
-    return container
+def _read_copy(
+    world: World, container_id: str, row: Row | None, copies: tuple[bytes, bytes], problem: str
+) -> Container | None:
+    for copy in copies:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            container = _parse(container_id, copy, row)
+            print(f"supervisor: {problem}: written anew from a copy", file=sys.stderr, flush=True)
+            world.save_spec(container)
+            return container
+    print(f"supervisor: {problem}: lost", file=sys.stderr, flush=True)
+    return None
 
 
 def _parse(container_id: str, text: bytes, row: Row | None) -> Container:
@@ -140,19 +163,33 @@ def _parse(container_id: str, text: bytes, row: Row | None) -> Container:
 
 def _reopen(world: World, container: Container) -> bool:
     """Open the first process anew, if it is still the one we knew."""
-    try:
-        pidfd = os.pidfd_open(container.facts.pid)
-    except ProcessLookupError:
+    container.pidfd = _process(world, container.facts)
+    return container.pidfd >= 0
+
+
+def _lives(world: World, facts: Facts) -> bool:
+    pidfd = _process(world, facts)
+    if pidfd < 0:
         return False
-    try:
-        is_same = world.identity(pidfd) == container.facts.identity
-    except OSError:
-        is_same = False
-    if not is_same:
-        os.close(pidfd)
-        return False
-    container.pidfd = pidfd
+    os.close(pidfd)
     return True
+
+
+def _process(world: World, facts: Facts) -> int:
+    """Return a new descriptor of the process that ``facts`` name, -1 when there is none, or no more."""
+    if facts.pid <= 0:
+        return -1
+    try:
+        pidfd = os.pidfd_open(facts.pid)
+    except (OSError, OverflowError):  # gone, or never one
+        return -1
+    try:
+        if world.identity(pidfd) == facts.identity:
+            return pidfd
+    except OSError:
+        pass
+    os.close(pidfd)
+    return -1
 
 
 def _take_output(world: World, container: Container, kept: dict[str, int]) -> None:

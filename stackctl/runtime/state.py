@@ -10,8 +10,9 @@ import json
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
 from stackctl.errors import EngineError
 
@@ -71,6 +72,9 @@ class Facts:
     health_failures: int = 0
 
 
+_NO_FACTS: Final = Facts()
+
+
 class Row:
     """One row: identity, name, phase, the boot it was written in, and the facts."""
 
@@ -81,30 +85,24 @@ class Row:
 
 
 class StateStore:
-    """Rows by container id."""
+    """Rows by container id. A database that turns out to be damaged is begun anew with what of it can be read."""
 
     def __init__(self, path: str, boot: str) -> None:
-        self._boot = boot
+        self._path, self._boot = path, boot
         try:
             self._db = _open(path)
+            self._db.execute("SELECT total(length(facts)) FROM container").fetchone()
+            self._db.execute("SELECT total(length(text)) FROM specification").fetchone()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
-            # No database any more. It is an index: what each container should be is in its own folder.
-            print(f"supervisor: {path}: {error}: begun anew", file=sys.stderr, flush=True)
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(path + suffix, f"{path}.broken{suffix}")
-            self._db = _open(path)
+            self._begin_anew(error)
 
     def save(self, container_id: str, name: str, phase: Phase, facts: Facts) -> None:
         """Insert or replace a row. Raises EngineError when it cannot be written, as on a full disk."""
-        shape = {key: getattr(facts, key) for key in Facts.__slots__}
+        statement = "INSERT OR REPLACE INTO container VALUES (?, ?, ?, ?, ?)"
         try:
-            self._db.execute(
-                "INSERT OR REPLACE INTO container VALUES (?, ?, ?, ?, ?)",
-                (container_id, name, phase, self._boot, json.dumps(shape, separators=(",", ":"))),
-            )
+            self._execute(statement, (container_id, name, phase, self._boot, facts_text(facts)))
         except sqlite3.OperationalError as error:
             raise EngineError(
                 f"the engine cannot write its records: {error}",
@@ -115,11 +113,11 @@ class StateStore:
     def save_spec(self, container_id: str, text: bytes) -> None:
         """Keep a copy of a specification. What cannot be written is left out: the file is what counts."""
         with contextlib.suppress(sqlite3.OperationalError):
-            self._db.execute("INSERT OR REPLACE INTO specification VALUES (?, ?)", (container_id, text))
+            self._execute("INSERT OR REPLACE INTO specification VALUES (?, ?)", (container_id, text))
 
     def specs(self) -> dict[str, bytes]:
         """Return the copies, by container."""
-        return dict(self._db.execute("SELECT id, text FROM specification"))
+        return dict(self._execute("SELECT id, text FROM specification", ()))
 
     def delete(self, container_id: str) -> None:
         """Delete a row; harmless when there is none.
@@ -127,22 +125,69 @@ class StateStore:
         One that cannot be deleted says that it was being removed: the next supervisor finds nothing behind it.
         """
         with contextlib.suppress(sqlite3.OperationalError):
-            self._db.execute("DELETE FROM container WHERE id = ?", (container_id,))
-            self._db.execute("DELETE FROM specification WHERE id = ?", (container_id,))
+            self._execute("DELETE FROM container WHERE id = ?", (container_id,))
+            self._execute("DELETE FROM specification WHERE id = ?", (container_id,))
 
     def rows(self) -> list[Row]:
         """Return every readable row, in the order of creation; unreadable ones are left out."""
         found = []
-        for container_id, name, phase, boot, text in self._db.execute("SELECT * FROM container ORDER BY rowid"):
-            try:
-                found.append(Row(container_id, name, phase, boot, Facts(**json.loads(text))))
-            except (ValueError, TypeError):
-                continue
+        for row in self._execute("SELECT * FROM container ORDER BY rowid", ()):
+            with contextlib.suppress(ValueError, TypeError):
+                found.append(read_row(*row))
         return found
 
     def close(self) -> None:
         """Close the database."""
         self._db.close()
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            self._begin_anew(error)
+            return self._db.execute(statement, values).fetchall()
+
+    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+        """Put the damaged file out of the way. It is an index: what each container should be is in its own folder."""
+        print(f"supervisor: {self._path}: {error}: begun anew", file=sys.stderr, flush=True)
+        with contextlib.suppress(AttributeError):  # it could not be opened at all
+            self._db.close()
+        broken = f"{self._path}.broken"
+        for suffix in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(broken + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._path + suffix, broken + suffix)
+        self._db = _open(self._path)
+        for table, columns in (("container", 5), ("specification", 2)):
+            for row in _salvage(broken, table):
+                with contextlib.suppress(sqlite3.Error):  # a row that makes no sense
+                    self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * columns)})", row)
+
+
+def facts_text(facts: Facts) -> str:
+    """Return facts as JSON. Pure."""
+    return json.dumps({key: getattr(facts, key) for key in Facts.__slots__}, separators=(",", ":"))
+
+
+def read_row(container_id: str, name: str, phase: str, boot: str, text: str) -> Row:
+    """Return a row from its columns. Pure. Raises ValueError, TypeError for what nobody has written so."""
+    facts = Facts(**json.loads(text))
+    for key in Facts.__slots__:
+        kind = type(getattr(_NO_FACTS, key))
+        if not isinstance(getattr(facts, key), int | None if key == "exit_code" else kind):
+            raise ValueError(f"{key} of {container_id} is no {kind.__name__}")
+    if phase not in get_args(Phase) or not isinstance(name, str) or not isinstance(boot, str):
+        raise ValueError(f"the row of {container_id} makes no sense")
+    return Row(container_id, name, cast("Phase", phase), boot, facts)
+
+
+def _salvage(path: str, table: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows up to the first that cannot be read."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as broken:
+        yield from broken.execute(f"SELECT * FROM {table} NOT INDEXED")
 
 
 def _open(path: str) -> sqlite3.Connection:

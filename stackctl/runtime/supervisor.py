@@ -19,6 +19,7 @@ from stackctl.runtime.holder import Holder
 from stackctl.runtime.journal import Journal
 from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import capabilities, cgroup, features, interpreter, libc, tiny_init
+from stackctl.runtime.life import Lives
 from stackctl.runtime.loop import Loop
 from stackctl.runtime.networks import Networks
 from stackctl.runtime.paths import EnginePaths
@@ -48,6 +49,7 @@ def build_world(paths: EnginePaths, kept_ends: tuple[int, int]) -> World:
         paths=paths,
         loop=loop,
         store=StateStore(paths.database, boot_id()),
+        lives=Lives(paths, boot_id()),
         journal=Journal(paths.journal),
         kept=KeptDescriptors(*kept_ends),
         holder=Holder(paths, kept_ends, loop, helpers),

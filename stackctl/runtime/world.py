@@ -14,6 +14,7 @@ from stackctl.runtime.kept import KeptDescriptors
 from stackctl.runtime.kernel import features
 from stackctl.runtime.kernel.cgroup import CgroupDriver
 from stackctl.runtime.kernel.process import identity
+from stackctl.runtime.life import Lives
 from stackctl.runtime.log_writer import LogWriter
 from stackctl.runtime.loop import Loop, Timer
 from stackctl.runtime.networks import Networks
@@ -26,6 +27,7 @@ from stackctl.runtime.volumes import VolumeStore
 _ID_LENGTH = 64
 _RETRY_S = 1.0
 _INTENTS = ("creating", "starting")
+_ALIVE = ("starting", "running")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +37,7 @@ class World:
     paths: EnginePaths
     loop: Loop
     store: StateStore
+    lives: Lives
     journal: Journal
     kept: KeptDescriptors
     holder: Holder
@@ -75,6 +78,7 @@ class World:
         """Drop a container from memory."""
         self.containers.pop(container.id, None)
         self.names.pop(container.name, None)
+        self.lives.drop(container.id)
         self.journal.forget(container.id)
 
     def set_phase(self, container: Container, phase: Phase) -> None:
@@ -88,6 +92,10 @@ class World:
 
         What has happened already is written later when it cannot be written now: it stays true in memory.
         """
+        if container.facts.pid and container.phase in _ALIVE:
+            self.lives.keep(container)
+        else:
+            self.lives.drop(container.id)
         try:
             self.store.save(container.id, container.name, container.phase, container.facts)
             self.unsaved.discard(container.id)
@@ -128,6 +136,8 @@ class World:
         text = spec_text(container)
         write_atomically(path, text, is_durable=False)
         self.store.save_spec(container.id, text)
+        if container.is_running:
+            self.lives.keep(container)
 
     def notify(self, container: Container) -> None:
         """Tell the listeners that something about the container changed."""

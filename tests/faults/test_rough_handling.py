@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sqlite3
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from stackctl.runtime.kernel import libc
 from stackctl.runtime.kernel.cgroup import parse_mounts
 from tests.support.engine import Engine, Result, kill_at_once, wait_until
 from tests.support.leaks import wait_for_no_leftovers
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.changes_shared_engine
 
@@ -242,51 +245,98 @@ def test_names_at_the_limits_work_and_beyond_are_refused(shared_engine: Engine, 
     shared_engine.run("down", cwd=folder)
 
 
-def _damage(engine: Engine, what: str) -> None:
-    """Break one of the engine's records while nobody of it lives."""
+def _damage(engine: Engine, *what: str) -> None:
+    """Break records of the engine while nobody of it lives."""
     kill_at_once([engine.status()["pids"][role] for role in ("keeper", "daemon", "supervisor")])
     database = engine.root / "supervisor.db"
-    if what == "database":
-        database.write_bytes(b"no database at all" * 1000)
-        return
-    (spec,) = engine.root.glob("containers/*/spec.json")
-    if what in ("specification", "both copies"):
+    for spec in engine.root.glob("containers/*/spec.json") if "specification" in what else ():
         spec.write_text(json.dumps({"spec": 1}), encoding="utf-8")
+    for copy in engine.live.glob("life-*") if "copy" in what else ():
+        copy.unlink()
     with closing(sqlite3.connect(database)) as opened:
-        if what == "row":
-            opened.execute("UPDATE container SET facts = '{'")
-        if what == "both copies":
-            opened.execute("DELETE FROM specification")
+        for damage in what:
+            if damage in _STATEMENTS:
+                opened.execute(_STATEMENTS[damage])
         opened.commit()
+        opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if "pages" in what:
+        with database.open("r+b") as file:
+            file.seek(4096)
+            file.write(os.urandom(database.stat().st_size - 4096))
+    if "database" in what:
+        database.write_bytes(b"no database at all" * 1000)
 
 
-@pytest.mark.parametrize("damage", ["row", "database", "specification"])
-def test_a_damaged_record_is_survived_and_up_mends(engine: Engine, tmp_path: Path, damage: str) -> None:
+_STATEMENTS = {
+    "row": "UPDATE container SET facts = '{'",
+    "senseless row": """UPDATE container SET phase = 'asleep', facts = '{"pid": "me", "ports": 3}'""",
+    "wrong row": "UPDATE container SET phase = 'exited', facts = json_set(facts, '$.pid', 999999999999)",
+    "index": "DELETE FROM specification",
+}
+
+
+_DAMAGES = [
+    ("row",),
+    ("senseless row",),
+    ("wrong row",),
+    ("pages",),
+    ("database", "specification"),
+    ("row", "specification", "index"),
+    ("specification", "copy"),
+]
+
+
+def test_running_containers_do_not_notice_that_records_are_damaged(shared_engine: Engine, tmp_path: Path) -> None:
+    port = free_port()
+    serve = "sh -c 'echo hello >/www/index.html; exec httpd -f -h /www -p 80'"
+    web = f'  web: {{image: busybox, command: "{serve}", stop_grace_period: 0s, ports: ["127.0.0.1:{port}:80"]}}\n'
+    folder = _write(tmp_path, _SLEEPER + web)
+    shared_engine.run("up", "-d", cwd=folder)
+    client = EngineClient(shared_engine.status()["api"])
+    before = [client.inspect_container(f"rough-{name}-1")["State"] for name in ("one", "web")]
+    for damage in _DAMAGES:
+        _damage(shared_engine, *damage)
+
+        shared_engine.run("plan", "--detailed-exitcode", cwd=folder)
+
+        assert [client.inspect_container(f"rough-{name}-1")["State"] for name in ("one", "web")] == before, damage
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            assert answer.read() == b"hello\n", damage
+    found = shared_engine.run("exec", "-T", "one", "wget", "-qO-", "http://web/", cwd=folder)
+    assert found.out == "hello\n"
+    shared_engine.run("down", "-v", cwd=folder)
+    assert wait_for_no_leftovers(shared_engine.root) == []
+
+
+def test_the_exit_code_of_what_ran_outlives_its_row(shared_engine: Engine, tmp_path: Path) -> None:
+    folder = _write(tmp_path, _SLEEPER)
+    shared_engine.run("up", "-d", cwd=folder)
+    pids = shared_engine.status()["pids"]
+    process = EngineClient(shared_engine.status()["api"]).inspect_container("rough-one-1")["State"]["Pid"]
+    os.kill(pids["supervisor"], signal.SIGSTOP)
+    os.kill(process, signal.SIGKILL)
+    wait_until("it is reaped", lambda: not Path(f"/proc/{process}").exists())
+    with closing(sqlite3.connect(shared_engine.root / "supervisor.db")) as opened:
+        opened.execute(_STATEMENTS["row"])
+        opened.commit()
+    kill_at_once([pids["supervisor"], pids["daemon"]])
+
+    (row,) = shared_engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
+
+    assert (row["State"], row["ExitCode"]) == ("exited", 128 + signal.SIGKILL)
+    shared_engine.run("down", cwd=folder)
+
+
+def test_a_stopped_container_keeps_its_files_when_records_are_damaged(engine: Engine, tmp_path: Path) -> None:
     folder = _write(tmp_path, _SLEEPER)
     engine.run("up", "-d", cwd=folder)
     engine.run("exec", "-T", "one", "touch", "/written", cwd=folder)
-    _damage(engine, damage)
+    engine.run("stop", cwd=folder)
+    _damage(engine, "pages")
 
     engine.run("up", "-d", cwd=folder)
 
-    (row,) = engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
-    assert row["State"] == "running"
     engine.run("exec", "-T", "one", "test", "-e", "/written", cwd=folder)
-    engine.run("down", "-v", cwd=folder)
-    assert wait_for_no_leftovers(engine.root) == []
-
-
-def test_a_container_whose_specification_is_damaged_does_not_notice(engine: Engine, tmp_path: Path) -> None:
-    folder = _write(tmp_path, _SLEEPER)
-    engine.run("up", "-d", cwd=folder)
-    client = EngineClient(engine.status()["api"])
-    before = client.inspect_container("rough-one-1")["State"]
-    _damage(engine, "specification")
-
-    engine.run("up", "-d", cwd=folder)
-
-    assert client.inspect_container("rough-one-1")["State"] == before
-    engine.run("plan", "--detailed-exitcode", cwd=folder)
     engine.run("down", "-v", cwd=folder)
 
 
@@ -294,20 +344,25 @@ def test_what_a_container_wrote_outlives_its_specification(engine: Engine, tmp_p
     folder = _write(tmp_path, _SLEEPER)
     engine.run("up", "-d", cwd=folder)
     engine.run("exec", "-T", "one", "sh", "-c", "echo precious >/written", cwd=folder)
-    _damage(engine, "both copies")
+    engine.run("stop", cwd=folder)
+    _damage(engine, "specification", "index")
 
     said = engine.run("up", "-d", cwd=folder).err
 
     (kept,) = (engine.root / "set-aside").iterdir()
     notice = f"the specification of a container cannot be read; what it wrote is kept in {kept}/upper\n"
-    assert (
-        f"warning[kept-files]: A container was lost\n{notice}hint: take what you need, and delete the folder\n" in said
-    )
+    hint = "hint: take what you need; `stackctl engine set-aside --remove NAME` deletes it\n"
+    assert f"warning[kept-files]: A container was lost\n{notice}{hint}" in said
     assert kept.name.startswith("rough-one-1-")
     assert (kept / "upper/written").read_text(encoding="utf-8") == "precious\n"
     assert notice in engine.run("engine", "status", cwd=folder).out
     assert f"! engine:                {notice}" in engine.run("doctor", cwd=folder).out
-    (row,) = engine.run("ps", "-a", "--format", "json", cwd=folder).rows()
-    assert row["State"] == "running"
+    listed = engine.run("ps", "-a", "--format", "json", cwd=folder)
+    assert [row["State"] for row in listed.rows()] == ["running"]
+    assert notice in listed.err
     engine.run("down", "-v", cwd=folder)
-    assert kept.exists(), "it is the user's to delete"
+    assert engine.run("engine", "set-aside").out == f"{kept}/upper\n"
+    _assert_clear(engine.run("engine", "uninstall", status=None), kept.name)
+    engine.run("engine", "set-aside", "--remove", kept.name)
+    assert not kept.exists()
+    assert engine.run("ps", "-a", cwd=folder).err == ""

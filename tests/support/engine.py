@@ -104,6 +104,11 @@ class Engine:
         """Return the process id of keeper, supervisor or daemon."""
         return int(self.status()["pids"][role])
 
+    @property
+    def live(self) -> Path:
+        """What ends with the boot: sockets, journal."""
+        return Path("/run/stackctl", (self.root / "engine-id").read_text(encoding="ascii"))
+
     def stop(self) -> None:
         """Stop the engine with all containers. What remains of it afterwards is a leak."""
         self.run("engine", "stop", "--force", status=None)
