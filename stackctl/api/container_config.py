@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from stackctl.api.create_host import BLOCK_FIELDS
 from stackctl.model.container import (
     BindMount,
     ContainerSpec,
@@ -15,6 +16,7 @@ from stackctl.model.container import (
     VolumeMount,
 )
 from stackctl.model.health import HealthCheck
+from stackctl.model.limits import Limits
 
 _NS: Final = 1_000_000_000
 _MASKED: Final = tuple(
@@ -37,21 +39,7 @@ _ZERO: Final[dict[str, Any]] = {
     "Runtime": "stackctl",
     "Isolation": "",
     "CgroupParent": "",
-    "BlkioWeight": 0,
-    "BlkioWeightDevice": [],
-    "BlkioDeviceReadBps": [],
-    "BlkioDeviceWriteBps": [],
-    "BlkioDeviceReadIOps": [],
-    "BlkioDeviceWriteIOps": [],
-    "CpuPeriod": 0,
-    "CpuQuota": 0,
-    "CpuRealtimePeriod": 0,
-    "CpuRealtimeRuntime": 0,
-    "CpusetMems": "",
-    "DeviceCgroupRules": None,
     "DeviceRequests": None,
-    "MemorySwappiness": None,
-    "OomKillDisable": False,
     "CpuCount": 0,
     "CpuPercent": 0,
     "IOMaximumIOps": 0,
@@ -104,7 +92,6 @@ def _health(check: HealthCheck) -> dict[str, Any]:
 
 def host_config_json(spec: ContainerSpec) -> dict[str, Any]:
     """Return ``HostConfig``."""
-    limits = spec.limits
     return {
         **_ZERO,
         "Binds": [_bind(mount) for mount in spec.mounts if isinstance(mount, BindMount)] or None,
@@ -134,20 +121,40 @@ def host_config_json(spec: ContainerSpec) -> dict[str, Any]:
         "Sysctls": dict(spec.sysctls),
         "ShmSize": spec.shm_size_bytes,
         "Init": spec.init,
-        "CpuShares": limits.cpu_shares,
-        "Memory": limits.memory_bytes,
-        "NanoCpus": limits.nano_cpus,
-        "CpusetCpus": limits.cpuset,
-        "MemoryReservation": limits.memory_reservation_bytes,
-        "MemorySwap": limits.memory_swap_bytes,
-        "PidsLimit": limits.pids or None,
+        **_limits(spec.limits),
         "Ulimits": [{"Name": limit.name, "Hard": limit.hard, "Soft": limit.soft} for limit in spec.ulimits] or None,
         "Devices": [
             {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.permissions}
             for one in spec.devices
         ],
+        "DeviceCgroupRules": list(spec.device_rules) or None,
         "MaskedPaths": [] if spec.privileged else list(_MASKED),
         "ReadonlyPaths": [] if spec.privileged else list(_READ_ONLY),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    block = {
+        name: [{"Path": one.device, value: one.value} for one in limits.block if one.measure == measure]
+        for name, (measure, value) in BLOCK_FIELDS.items()
+    }
+    return {
+        **block,
+        "BlkioWeight": limits.block_weight,
+        "CpuShares": limits.cpu_shares,
+        "CpuPeriod": limits.cpu_period_us,
+        "CpuQuota": limits.cpu_quota_us,
+        "CpuRealtimePeriod": limits.cpu_rt_period_us,
+        "CpuRealtimeRuntime": limits.cpu_rt_runtime_us,
+        "NanoCpus": limits.nano_cpus,
+        "CpusetCpus": limits.cpuset,
+        "CpusetMems": limits.cpuset_mems,
+        "Memory": limits.memory_bytes,
+        "MemoryReservation": limits.memory_reservation_bytes,
+        "MemorySwap": limits.memory_swap_bytes,
+        "MemorySwappiness": limits.swappiness if limits.swappiness >= 0 else None,
+        "OomKillDisable": limits.oom_kill_disable,
+        "PidsLimit": limits.pids or None,
     }
 
 

@@ -7,11 +7,19 @@ from typing import Any, Final, Literal
 
 from stackctl.api.connection import BadRequest
 from stackctl.api.fields import Fields
-from stackctl.model.container import Device, Dns, Limits, LogPolicy, RestartPolicy, Ulimit
+from stackctl.model.container import Device, Dns, LogPolicy, RestartPolicy, Ulimit
+from stackctl.model.limits import BlockLimit, BlockMeasure, Limits
 
 _DEFAULT_SHM: Final = 64 * 1024 * 1024
 _LEAST_MEMORY: Final = 6 * 1024 * 1024
-_PERIOD_US: Final = 100_000
+BLOCK_FIELDS: Final[dict[str, tuple[BlockMeasure, str]]] = {
+    "BlkioWeightDevice": ("weight", "Weight"),
+    "BlkioDeviceReadBps": ("read_bps", "Rate"),
+    "BlkioDeviceWriteBps": ("write_bps", "Rate"),
+    "BlkioDeviceReadIOps": ("read_iops", "Rate"),
+    "BlkioDeviceWriteIOps": ("write_iops", "Rate"),
+}
+"""HostConfig's field for each measure of a block device, and what its value is called there."""
 _SIZE: Final = re.compile(r"(\d+)([bkmg]?)b?")
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _RUNTIMES: Final = ("", "runc", "io.containerd.runc.v2")
@@ -19,9 +27,8 @@ _LOG_DRIVERS: Final = ("", "json-file", "local", "journald")
 _RESTARTS: Final = ("", "no", "always", "on-failure", "unless-stopped")
 # What nothing here would act on: refused, so that nobody relies on it in vain.
 _UNSUPPORTED: Final = tuple(
-    """Links VolumesFrom CgroupParent Cgroup UTSMode BlkioWeight BlkioWeightDevice BlkioDeviceReadBps
-    BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps CpuRealtimePeriod CpuRealtimeRuntime CpusetMems
-    DeviceCgroupRules DeviceRequests OomKillDisable StorageOpt KernelMemory KernelMemoryTCP Annotations
+    """Links VolumesFrom CgroupParent Cgroup UTSMode
+    DeviceRequests StorageOpt KernelMemory KernelMemoryTCP Annotations
     VolumeDriver MaskedPaths ReadonlyPaths CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth""".split()
 )
 
@@ -31,7 +38,6 @@ def refuse_unsupported(host: Fields) -> None:
     asked = host.given(_UNSUPPORTED)
     if host.text("VolumeDriver") == "local":
         asked.remove("VolumeDriver")
-    asked += [f"MemorySwappiness={value}" for value in _swappiness(host)]
     for name, allowed in (
         ("CgroupnsMode", ("", "private")),
         ("UsernsMode", ("", "host")),
@@ -44,11 +50,6 @@ def refuse_unsupported(host: Fields) -> None:
             asked.append(f"{name}={host.text(name)}")
     if asked:
         raise BadRequest(f"not supported by this engine: HostConfig.{', HostConfig.'.join(asked)}")
-
-
-def _swappiness(host: Fields) -> list[int]:
-    value = host.optional_number("MemorySwappiness")
-    return [] if value in (None, -1) else [value or 0]
 
 
 def host_fields(host: Fields) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def host_fields(host: Fields) -> dict[str, Any]:
         "init": host.flag("Init"),
         "group_add": host.texts("GroupAdd"),
         "devices": _devices(host),
+        "device_rules": host.texts("DeviceCgroupRules"),
         "pid_mode": "host" if host.text("PidMode") == "host" else "",
         "ipc_mode": "host" if host.text("IpcMode") == "host" else "",
         "oom_score_adj": host.number("OomScoreAdj"),
@@ -105,24 +107,46 @@ def limits_of(given: Fields, before: Limits) -> Limits:
         raise BadRequest("Minimum memoryswap limit should be larger than memory limit, see usage")
     if swap > 0 and not memory:
         raise BadRequest("You should always set the Memory limit when using Memoryswap limit, see usage")
-    pids = given.optional_number("PidsLimit")
+    pids, swappiness = given.optional_number("PidsLimit"), given.optional_number("MemorySwappiness")
+    if swappiness is not None and not -1 <= swappiness <= 100:
+        raise BadRequest(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
+    nano, quota, period = _cpu(given)
+    is_told = bool(nano or quota or period)
     return Limits(
-        nano_cpus=_nano_cpus(given) or before.nano_cpus,
+        nano_cpus=nano if is_told else before.nano_cpus,
+        cpu_quota_us=quota if is_told else before.cpu_quota_us,
+        cpu_period_us=period if is_told else before.cpu_period_us,
         cpu_shares=given.number("CpuShares") or before.cpu_shares,
+        cpu_rt_runtime_us=given.number("CpuRealtimeRuntime") or before.cpu_rt_runtime_us,
+        cpu_rt_period_us=given.number("CpuRealtimePeriod") or before.cpu_rt_period_us,
         cpuset=given.text("CpusetCpus") or before.cpuset,
+        cpuset_mems=given.text("CpusetMems") or before.cpuset_mems,
         memory_bytes=memory,
         memory_reservation_bytes=given.number("MemoryReservation") or before.memory_reservation_bytes,
         # As Docker has it: with a memory limit and no other word, as much swap again.
         memory_swap_bytes=swap or 2 * memory,
+        swappiness=before.swappiness if swappiness is None else swappiness,
+        oom_kill_disable=given.flag("OomKillDisable") or before.oom_kill_disable,
         pids=before.pids if pids is None else max(pids, 0),
+        block_weight=given.number("BlkioWeight") or before.block_weight,
+        block=_block(given) or before.block,
     )
 
 
-def _nano_cpus(given: Fields) -> int:
+def _block(given: Fields) -> tuple[BlockLimit, ...]:
+    return tuple(
+        BlockLimit(measure=measure, device=entry.text("Path"), value=entry.number(value))
+        for name, (measure, value) in BLOCK_FIELDS.items()
+        for entry in given.objects(name)
+        if entry.number(value) > 0
+    )
+
+
+def _cpu(given: Fields) -> tuple[int, int, int]:
     nano, quota, period = given.number("NanoCpus"), given.number("CpuQuota"), given.number("CpuPeriod")
     if nano < 0 or (nano and (quota or period)):
         raise BadRequest("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set")
-    return nano or max(quota, 0) * 1_000_000_000 // (period or _PERIOD_US)
+    return nano, max(quota, 0), max(period, 0)
 
 
 def _ulimits(host: Fields) -> tuple[Ulimit, ...]:

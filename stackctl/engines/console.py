@@ -17,7 +17,8 @@ from stackctl.engines.local import LocalEngine
 from stackctl.engines.log_readers import Readers
 from stackctl.engines.streams import LogStreams
 from stackctl.errors import Conflict, NotFound, StackctlError, UsageError
-from stackctl.model.container import Limits, RestartPolicy, VolumeMount
+from stackctl.model.container import RestartPolicy, VolumeMount
+from stackctl.model.limits import Limits
 from stackctl.model.observed import ObservedContainer
 from stackctl.runtime.log_files import Chunk
 from stackctl.runtime.log_reader import LogReader, last_lines

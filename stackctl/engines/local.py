@@ -165,16 +165,20 @@ class LocalEngine:
                 self.create(spec)
             case AwaitCondition():
                 self._await(action, cancelled)
-            case StopContainer(name, expect_id, grace_s):
-                return self._stop(name, expect_id, grace_s)
             case _:
-                self._perform_on_container(action, cancelled)
+                return self._perform_on_container(action, cancelled)
         return ""
 
-    def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> None:
+    def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> str:
         match action:
             case StartContainer(name, expect_id):
-                self._wait_for(self._supervisor.begin("start", name=self._find(name, expect_id)), cancelled)
+                call = self._supervisor.begin("start", name=self._find(name, expect_id))
+                return _told(self._wait_for(call, cancelled))
+            case StopContainer(name, expect_id, grace_s):
+                return self._stop(name, expect_id, grace_s)
+            case UpdateContainer(name, expect_id, spec, fields):
+                shape = {"spec": codec.encode(spec), "fields": list(fields)}
+                return _told(self._supervisor.call("update", name=self._find(name, expect_id), **shape))
             case KillContainer(name, expect_id, signal):
                 self._kill(self._find(name, expect_id), signal)
             case RemoveContainer(name, expect_id):
@@ -183,11 +187,9 @@ class LocalEngine:
                     _ignore_missing(lambda: self._supervisor.call("remove", name=found))
             case RenameContainer(name, new_name):
                 self._rename(name, new_name)
-            case UpdateContainer(name, expect_id, spec, fields):
-                found = self._find(name, expect_id)
-                self._supervisor.call("update", name=found, spec=codec.encode(spec), fields=list(fields))
             case _:
                 raise EngineError(f"{type(action).__name__} is unknown to this engine")
+        return ""
 
     def create(self, spec: ContainerSpec) -> str:
         """Create a container, not started; return its id. Raises EngineError, ImageError."""
@@ -249,11 +251,9 @@ class LocalEngine:
             return ""
         found = self._find(name, expect_id)
         try:
-            answer = self._supervisor.call("stop", name=found, grace_s=grace_s)
+            return _told(self._supervisor.call("stop", name=found, grace_s=grace_s))
         except NotFound:
             return ""
-        told: str = answer.get("hook_error", "")
-        return told
 
     def _kill(self, container_id: str, signal: str) -> None:
         try:
@@ -280,15 +280,21 @@ class LocalEngine:
         )
         self._wait_for(call, cancelled)
 
-    def _wait_for(self, call: Call, cancelled: CancelCheck) -> None:
+    def _wait_for(self, call: Call, cancelled: CancelCheck) -> Message:
         while True:
             try:
-                if call.next(_LOOK_S)[0] == "ok":
-                    return
+                kind, message, _ = call.next(_LOOK_S)
+                if kind == "ok":
+                    return message
             except queue.Empty:
                 if cancelled():
                     self._supervisor.withdraw(call)
                     raise EngineError("cancelled", code="cancelled") from None
+
+
+def _told(answer: Message) -> str:
+    """Return what a supervisor tells besides that it is done; one of an older version tells nothing."""
+    return "; ".join(answer.get("told", ()))
 
 
 def _ignore_missing(act: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from stackctl.diagnostics import SourceRange
 from stackctl.model.health import HealthCheck
 from stackctl.model.hook import Hook
+from stackctl.model.limits import Limits
 
 Protocol = Literal["tcp", "udp"]
 RestartKind = Literal["no", "always", "on-failure", "unless-stopped"]
@@ -134,22 +135,6 @@ Networking: TypeAlias = JoinNetworks | HostNetwork | NoNetwork | ShareNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Resource limits; 0 or "" means unlimited or unset.
-
-    ``memory_swap_bytes`` is memory plus swap, -1 for unlimited.
-    """
-
-    nano_cpus: int = 0
-    cpu_shares: int = 0
-    cpuset: str = ""
-    memory_bytes: int = 0
-    memory_reservation_bytes: int = 0
-    memory_swap_bytes: int = 0
-    pids: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ulimit:
     """One resource limit of setrlimit(2), by its lower-case name (``nofile``); -1 is unlimited."""
 
@@ -199,7 +184,8 @@ class ContainerSpec:
     ``name`` is unique in the engine. ``image_id`` is the configuration digest, ``image_ref`` what the
     user wrote. ``argv`` is entrypoint plus command. ``env`` holds ``KEY=value``. ``user`` is
     ``name|uid[:name|gid]``, looked up in the image. ``cap_add`` and ``cap_drop`` are written without
-    ``CAP_``; ``ALL`` is allowed. ``extra_hosts`` holds (name, address or ``host-gateway``).
+    ``CAP_``; ``ALL`` is allowed. ``device_rules`` are in the words of the device cgroup (``c 1:3 rwm``).
+    ``extra_hosts`` holds (name, address or ``host-gateway``).
     ``entrypoint_length`` says how many words of ``argv`` are the entrypoint; ``exposed_ports`` holds ``80/tcp``:
     both are only told. With ``stdin_once`` the end of the first client's input is the end of the container's;
     with ``auto_remove`` the engine removes the container once it has ended. ``post_start`` runs after each start
@@ -245,6 +231,7 @@ class ContainerSpec:
     entrypoint_length: int = 0
     exposed_ports: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()
     pid_mode: Literal["", "host"] = ""
     ipc_mode: Literal["", "host"] = ""
     oom_score_adj: int = 0

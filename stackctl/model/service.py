@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from stackctl.diagnostics import SourceRange
-from stackctl.model.container import Attachment, BindMount, Dns, Limits, TmpfsMount, Ulimit, VolumeMount
+from stackctl.model.container import Attachment, BindMount, Dns, TmpfsMount, Ulimit, VolumeMount
 from stackctl.model.deploy import (
     EndpointMode,
     LogDriver,
@@ -20,6 +20,7 @@ from stackctl.model.deploy import (
     UpdatePolicy,
 )
 from stackctl.model.health import HealthCheckOverride
+from stackctl.model.limits import Limits
 from stackctl.model.volume import VolumeSpec
 
 ContentKind = Literal["config", "secret"]

@@ -15,7 +15,6 @@ from stackctl.model.container import (
     Dns,
     HostNetwork,
     JoinNetworks,
-    Limits,
     LogPolicy,
     NoNetwork,
     PublishedPort,
@@ -27,6 +26,7 @@ from stackctl.model.container import (
 from stackctl.model.deploy import Deploy
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.hook import Hook
+from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
 from stackctl.model.path import Path as Path
 from stackctl.model.volume import VolumeSpec
@@ -129,6 +129,7 @@ class Service:
     tty: bool = False
     stdin_open: bool = False
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()
     pid_mode: Literal["", "host"] = ""
     ipc_mode: Literal["", "host"] = ""
     oom_score_adj: int = 0

@@ -28,6 +28,7 @@ _PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
         "seccomp": (("security_opt",),),
         "pid_mode": (("pid",),),
         "ipc_mode": (("ipc",),),
+        "device_rules": (("device_cgroup_rules",),),
         "log": (("logging",),),
         "name": (("container_name",),),
         "exposed_ports": (("expose",),),
@@ -43,6 +44,12 @@ _LIMIT_PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
         "pids": (("pids_limit",), ("deploy", "resources", "limits", "pids")),
         "cpu_shares": (("cpu_shares",),),
         "cpuset": (("cpuset",),),
+        "cpu_quota": (("cpu_quota",),),
+        "cpu_period": (("cpu_period",),),
+        "real-time budget": (("cpu_rt_runtime",), ("cpu_rt_period",)),
+        "swappiness": (("mem_swappiness",),),
+        "oom_kill_disable": (("oom_kill_disable",),),
+        "blkio": (("blkio_config",),),
     }
 )
 _MOUNT_KEYS: Final = ("volumes", "tmpfs", "configs", "secrets")

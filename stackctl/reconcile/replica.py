@@ -110,6 +110,7 @@ def service_spec(
         stdin_open=service.stdin_open,
         exposed_ports=tuple(sorted({*service.expose, *config.ports})),
         devices=service.devices,
+        device_rules=service.device_rules,
         pid_mode=service.pid_mode,
         ipc_mode=service.ipc_mode,
         oom_score_adj=service.oom_score_adj,

@@ -10,7 +10,6 @@ from stackctl.model.container import (
     ContentMount,
     HostNetwork,
     JoinNetworks,
-    Limits,
     Mount,
     NoNetwork,
     PublishedPort,
@@ -21,6 +20,7 @@ from stackctl.model.container import (
 )
 from stackctl.model.health import HealthCheck
 from stackctl.model.hook import Hook
+from stackctl.model.limits import Limits
 
 _TITLES: Final = {
     "argv": "command",
@@ -31,6 +31,7 @@ _TITLES: Final = {
     "shm_size_bytes": "shm_size",
     "pid_mode": "pid",
     "ipc_mode": "ipc",
+    "device_rules": "device_cgroup_rules",
     "log": "logging",
     "exposed_ports": "expose",
 }
@@ -115,13 +116,24 @@ def _port(port: PublishedPort) -> str:
 def _limits(limits: Limits) -> dict[str, str]:
     return {
         "cpus": f"{limits.nano_cpus / 1e9:g}" if limits.nano_cpus else "",
+        "cpu_quota": str(limits.cpu_quota_us or ""),
+        "cpu_period": str(limits.cpu_period_us or ""),
         "memory": _size(limits.memory_bytes),
         "memory reservation": _size(limits.memory_reservation_bytes),
         "memory and swap": _size(limits.memory_swap_bytes),
         "pids": str(limits.pids or ""),
         "cpu_shares": str(limits.cpu_shares or ""),
         "cpuset": limits.cpuset,
+        "cpuset_mems": limits.cpuset_mems,
+        "real-time budget": f"{limits.cpu_rt_runtime_us}/{limits.cpu_rt_period_us}".removeprefix("0/0"),
+        "swappiness": str(limits.swappiness) if limits.swappiness >= 0 else "",
+        "oom_kill_disable": "true" if limits.oom_kill_disable else "",
+        "blkio": " ".join([*_weight(limits), *(f"{b.measure} {b.device} {b.value}" for b in limits.block)]),
     }
+
+
+def _weight(limits: Limits) -> list[str]:
+    return [f"weight {limits.block_weight}"] if limits.block_weight else []
 
 
 def _size(count: int) -> str:

@@ -21,6 +21,7 @@ class Container:
     ``pidfd`` is -1 unless a first process lives. ``revision`` counts changes of ``spec``. ``look_at_start``
     reads the report of a start under way; ``failed_start`` is what a failed one does once the child is gone.
     ``is_being_stopped``: somebody asked for the end that is to come. ``prober`` is what runs a probe right now.
+    ``told`` is what of its specification has no effect on this machine, known once it was started.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Container:
     failed_start: Callable[[], None] | None = None
     is_being_stopped: bool = False
     prober: object | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -122,7 +122,7 @@ def _create(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 def _start(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     container = world.find(message["name"])
-    start.start(world, container, _report_to(reply, lambda: {"id": container.id}))
+    start.start(world, container, _report_to(reply, lambda: {"id": container.id, "told": list(container.told)}))
 
 
 def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
@@ -137,8 +137,8 @@ def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -
         return
 
     def hooks_ran(error: Exception | None) -> None:
-        told = {"hook_error": str(error)} if error is not None else {}
-        stop.stop(world, container, grace_s, _report_to(reply, lambda: told))
+        told = [str(error)] if error is not None else []
+        stop.stop(world, container, grace_s, _report_to(reply, lambda: {"told": told}))
 
     hooks.before_stop(world, container, hooks_ran)
 
@@ -184,8 +184,9 @@ def _rename(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 def _update(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     spec = codec.decode(ContainerSpec, message["spec"])
-    update.update(world, world.find(message["name"]), spec, message["fields"])
-    reply.ok()
+    container = world.find(message["name"])
+    update.update(world, container, spec, message["fields"])
+    reply.ok({"told": list(container.told)})
 
 
 def _wait(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from stackctl.model.container import Dns, Limits, LogPolicy, RestartPolicy, Ulimit
+from stackctl.model.container import Dns, LogPolicy, RestartPolicy, Ulimit
 from stackctl.model.health import HealthCheckOverride
+from stackctl.model.limits import BlockLimit, BlockMeasure, Limits
 from stackctl.model.stack import Condition, Dependency, Path, PullPolicy, Service
 from stackctl.stackfile.decode_build import build_spec
 from stackctl.stackfile.decode_deploy import deploy
@@ -17,7 +18,7 @@ from stackctl.stackfile.decode_network import exposed_ports, networking, publish
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, did_you_mean, dotted, listing
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.tree import as_dict, as_int, as_text, pairs, said, texts
+from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, pairs, said, texts
 from stackctl.stackfile.units import parse_bytes, parse_duration_ns
 
 _RESTARTS = ("no", "always", "on-failure", "unless-stopped")
@@ -38,6 +39,14 @@ _PULLS: dict[str, PullPolicy] = {
     "missing": "missing",
     "if_not_present": "missing",
 }
+_BLOCK_MEASURES: dict[str, BlockMeasure] = {
+    "weight_device": "weight",
+    "device_read_bps": "read_bps",
+    "device_write_bps": "write_bps",
+    "device_read_iops": "read_iops",
+    "device_write_iops": "write_iops",
+}
+_DEVICE_RULE = re.compile(r"[abc] (\d{1,9}|\*):(\d{1,9}|\*) [rwm]{1,3}", re.ASCII)
 _UNLIMITED_LOG = 1 << 62
 _DEFAULT_SHM = 64 * 1024 * 1024
 
@@ -123,6 +132,7 @@ class _Decoder:
             tty=entry.get("tty") is True,
             stdin_open=entry.get("stdin_open") is True,
             devices=devices(entry),
+            device_rules=self._device_rules(),
             pid_mode="host" if entry.get("pid") == "host" else "",
             ipc_mode="host" if entry.get("ipc") == "host" else "",
             oom_score_adj=as_int(entry.get("oom_score_adj")),
@@ -180,13 +190,29 @@ class _Decoder:
         pids = as_int(self._entry.get("pids_limit", limits.get("pids")))
         return Limits(
             nano_cpus=max(0, round(cpus * 1e9)) if isinstance(cpus, int | float) else 0,
+            cpu_quota_us=max(0, as_int(self._entry.get("cpu_quota"))),
+            cpu_period_us=max(0, as_int(self._entry.get("cpu_period"))),
             cpu_shares=max(0, as_int(self._entry.get("cpu_shares"))),
+            cpu_rt_runtime_us=max(0, as_int(self._entry.get("cpu_rt_runtime"))),
+            cpu_rt_period_us=max(0, as_int(self._entry.get("cpu_rt_period"))),
             cpuset=self._text("cpuset"),
             memory_bytes=_size(self._entry.get("mem_limit", limits.get("memory"))),
             memory_reservation_bytes=_size(self._entry.get("mem_reservation", reservations.get("memory"))),
             memory_swap_bytes=max(-1, parse_bytes(self._text("memswap_limit")) or 0),
+            swappiness=_swappiness(self._text("mem_swappiness")),
+            oom_kill_disable=self._entry.get("oom_kill_disable") is True,
             pids=max(0, pids),
+            block_weight=max(0, as_int(as_dict(self._entry.get("blkio_config")).get("weight"))),
+            block=_block_limits(as_dict(self._entry.get("blkio_config"))),
         )
+
+    def _device_rules(self) -> tuple[str, ...]:
+        written = said(self._entry.get("device_cgroup_rules"))
+        for at, text in enumerate(written):
+            if not _DEVICE_RULE.fullmatch(text):
+                why = f"must be a kind of device, its numbers and what is allowed, such as `c 1:3 rwm`, not `{text}`"
+                self._complain(("device_cgroup_rules", at), why)
+        return written
 
     def _restart(self) -> RestartPolicy:
         policy = as_dict(self._deploy.get("restart_policy"))
@@ -249,6 +275,22 @@ def _host(text: str) -> tuple[str, str]:
 
 def _size(value: Json) -> int:
     return max(0, parse_bytes(as_text(value)) or 0)
+
+
+def _swappiness(text: str) -> int:
+    found = parse_bytes(text) if text else None
+    return -1 if found is None else min(max(found, -1), 100)
+
+
+def _block_limits(config: dict[str, Json]) -> tuple[BlockLimit, ...]:
+    found = []
+    for key, measure in _BLOCK_MEASURES.items():
+        for entry in map(as_dict, as_list(config.get(key))):
+            value = entry.get("weight") if measure == "weight" else parse_bytes(as_text(entry.get("rate")))
+            amount = max(0, as_int(value))
+            if amount:
+                found.append(BlockLimit(measure=measure, device=as_text(entry.get("path")), value=amount))
+    return tuple(found)
 
 
 def _seconds(value: Json, default: float) -> float:

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from stackctl.errors import Conflict, ContainerError, EngineError, NotFound
-from stackctl.model.container import Attachment, JoinNetworks, Limits, PublishedPort, RestartPolicy, ShareNetwork
+from stackctl.model.container import Attachment, JoinNetworks, PublishedPort, RestartPolicy, ShareNetwork
+from stackctl.model.limits import Limits
 from stackctl.reconcile.action import (
     Action,
     AwaitCondition,

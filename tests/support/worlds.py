@@ -17,13 +17,13 @@ from stackctl.model.container import (
     ContainerSpec,
     HostNetwork,
     JoinNetworks,
-    Limits,
     NoNetwork,
     PublishedPort,
     RestartPolicy,
     VolumeMount,
 )
 from stackctl.model.health import HealthCheckOverride
+from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import ContentUse, Dependency, Service, ShareServiceNetwork, Stack
 from stackctl.model.volume import VolumeSpec

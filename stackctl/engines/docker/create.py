@@ -14,7 +14,6 @@ from stackctl.model.container import (
     ContainerSpec,
     HostNetwork,
     JoinNetworks,
-    Limits,
     LogPolicy,
     NoNetwork,
     RestartPolicy,
@@ -23,11 +22,19 @@ from stackctl.model.container import (
     VolumeMount,
 )
 from stackctl.model.health import HealthCheck
+from stackctl.model.limits import BlockMeasure, Limits
 from stackctl.model.network import NetworkSpec
 from stackctl.model.volume import VolumeSpec
 from stackctl.wire import codec
 
 _NS: Final = 1_000_000_000
+_BLOCK_FIELDS: Final[dict[str, tuple[BlockMeasure, str]]] = {
+    "BlkioWeightDevice": ("weight", "Weight"),
+    "BlkioDeviceReadBps": ("read_bps", "Rate"),
+    "BlkioDeviceWriteBps": ("write_bps", "Rate"),
+    "BlkioDeviceReadIOps": ("read_iops", "Rate"),
+    "BlkioDeviceWriteIOps": ("write_iops", "Rate"),
+}
 
 
 def spec_label(spec: ContainerSpec | NetworkSpec) -> str:
@@ -98,7 +105,25 @@ def limits_body(limits: Limits) -> dict[str, Any]:
         # As the engine itself has it: with a memory limit and no other word, as much swap again.
         "MemorySwap": limits.memory_swap_bytes or 2 * limits.memory_bytes,
         "PidsLimit": limits.pids or None,
+        **_rare_limits(limits),
     }
+
+
+def _rare_limits(limits: Limits) -> dict[str, Any]:
+    """Return what few ask for, and older engines may not know; only what is asked for."""
+    shape: dict[str, Any] = {
+        "CpuPeriod": limits.cpu_period_us,
+        "CpuQuota": limits.cpu_quota_us,
+        "CpuRealtimePeriod": limits.cpu_rt_period_us,
+        "CpuRealtimeRuntime": limits.cpu_rt_runtime_us,
+        "CpusetMems": limits.cpuset_mems,
+        "OomKillDisable": limits.oom_kill_disable,
+        "BlkioWeight": limits.block_weight,
+    }
+    for name, (measure, value) in _BLOCK_FIELDS.items():
+        shape[name] = [{"Path": one.device, value: one.value} for one in limits.block if one.measure == measure]
+    given = {name: value for name, value in shape.items() if value}
+    return given | ({"MemorySwappiness": limits.swappiness} if limits.swappiness >= 0 else {})
 
 
 def restart_body(restart: RestartPolicy) -> dict[str, Any]:

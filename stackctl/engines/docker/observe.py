@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar, get_args
 from stackctl import labels
 from stackctl.engines.docker.create import limits_body
 from stackctl.engines.observing import container_key, is_oneoff, network_key, network_names, volume_key
-from stackctl.model.container import ContainerSpec, Limits, RestartKind, RestartPolicy
+from stackctl.model.container import ContainerSpec, RestartKind, RestartPolicy
 from stackctl.model.health import Health, ProbeResult
+from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import (
     ContainerState,
@@ -121,7 +122,8 @@ def _limits(host: Shape, written: Limits) -> Limits:
     if _is_live(host, written):
         return written
     memory, swap = int(host.get("Memory") or 0), int(host.get("MemorySwap") or 0)
-    return Limits(
+    return replace(
+        written,
         nano_cpus=int(host.get("NanoCpus") or 0),
         cpu_shares=int(host.get("CpuShares") or 0),
         cpuset=host.get("CpusetCpus") or "",
@@ -136,7 +138,12 @@ def _is_live(host: Shape, written: Limits) -> bool:
     """Whether the container has the limits that are written: what the engine made of them counts as them."""
     wanted = limits_body(written)
     # Kernels that do not count swap make the engine drop that limit.
-    kernel_may_drop = {"MemorySwap": (0, -1)}
+    kernel_may_drop = {
+        "MemorySwap": (0, -1),
+        "MemorySwappiness": (None, -1),
+        "OomKillDisable": (None, False),
+        "BlkioWeight": (0,),
+    }
     for key, value in wanted.items():
         found = host.get(key)
         if (found or 0) != (value or 0) and found not in kernel_may_drop.get(key, ()):

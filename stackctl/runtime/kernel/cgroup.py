@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from stackctl.errors import EngineError
-from stackctl.model.container import Device, Limits
+from stackctl.model.limits import Limits
 from stackctl.runtime.kernel import features
+from stackctl.runtime.kernel.devices import DeviceRule
 
 _MOUNTINFO: Final = "/proc/self/mountinfo"
 _WANTED_V1: Final = ("cpu", "memory", "pids", "devices")
@@ -74,8 +75,8 @@ class CgroupDriver(Protocol):
 
     def create(self, engine_id: str, container_id: str) -> str: ...
     def find(self, engine_id: str, container_id: str) -> str: ...
-    def apply_limits(self, group: str, limits: Limits) -> None: ...
-    def apply_devices(self, group: str, devices: Iterable[Device], is_privileged: bool) -> None: ...
+    def apply_limits(self, group: str, limits: Limits) -> list[str]: ...
+    def apply_devices(self, group: str, rules: Iterable[DeviceRule], is_privileged: bool) -> None: ...
     def join_fds(self, group: str) -> Joins: ...
     def binds(self, group: str) -> tuple[tuple[bytes, bytes], ...]: ...
     def kill_all(self, engine_id: str, container_id: str) -> None: ...
@@ -104,6 +105,18 @@ LIMIT_FIELDS: Final = {
     "memory.limit_in_bytes": "limits.memory",
     "memory.memsw.limit_in_bytes": "limits.memory and swap",
     "memory.soft_limit_in_bytes": "limits.memory reservation",
+    "memory.swappiness": "limits.swappiness",
+    "memory.oom_control": "limits.oom_kill_disable",
+    "cpuset.mems": "limits.cpuset",
+    "cpu.rt_period_us": "limits.real-time budget",
+    "cpu.rt_runtime_us": "limits.real-time budget",
+    "io.max": "limits.blkio",
+    "io.weight": "limits.blkio",
+    "io.bfq.weight": "limits.blkio",
+    "blkio.throttle.read_bps_device": "limits.blkio",
+    "blkio.throttle.write_bps_device": "limits.blkio",
+    "blkio.throttle.read_iops_device": "limits.blkio",
+    "blkio.throttle.write_iops_device": "limits.blkio",
 }
 
 

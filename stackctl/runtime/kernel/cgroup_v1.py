@@ -8,13 +8,14 @@ their live change and the device rules need: cpu, memory, pids, devices; cpuset 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from stackctl.errors import EngineError
-from stackctl.model.container import Device, Limits
+from stackctl.model.limits import BlockLimit, Limits
 from stackctl.runtime.kernel.cgroup import (
     LIMIT_FIELDS,
     Joins,
@@ -30,16 +31,20 @@ from stackctl.runtime.kernel.cgroup import (
     write,
     write_each,
 )
-from stackctl.runtime.kernel.devices import rules_for
+from stackctl.runtime.kernel.cgroup_limits import cpu_time, device_number, no_weight, throttle_lines
+from stackctl.runtime.kernel.devices import DeviceRule
 
 _ALWAYS: Final = ("cpu", "memory", "pids", "devices")
-_PERIOD_US: Final = 100_000
+_WHEN_ASKED: Final = ("cpuset", "blkio")
+_THROTTLES: Final = ("read_bps", "write_bps", "read_iops", "write_iops")
 _KILL_ROUNDS: Final = 50
 _MOVE_ROUNDS: Final = 100
 _TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _NO_LIMIT_BYTES: Final = 1 << 62
 _UNLIMITED_MEMORY: Final = "-1"
 _DEFAULT_SHARES: Final = 1024
+_DEFAULT_WEIGHT: Final = 100
+_RT_PERIOD_US: Final = 1_000_000
 
 
 class V1Driver:
@@ -64,20 +69,29 @@ class V1Driver:
         """Return the container's group."""
         return group_path(engine_id, container_id)
 
-    def apply_limits(self, group: str, limits: Limits) -> None:
-        """Set every limit; 0 means none. Raises EngineError for one that this machine cannot set."""
-        self._set("cpu", group, "cpu.cfs_period_us", str(_PERIOD_US), needed=bool(limits.nano_cpus))
-        quota = limits.nano_cpus * _PERIOD_US // 1_000_000_000 if limits.nano_cpus else -1
-        self._set("cpu", group, "cpu.cfs_quota_us", str(quota), needed=bool(limits.nano_cpus))
+    def apply_limits(self, group: str, limits: Limits) -> list[str]:
+        """Set every limit; 0 means none. Return what has no effect here.
+
+        Raises EngineError for one that this machine cannot set.
+        """
+        quota, period = cpu_time(limits)
+        has_quota = bool(quota or limits.cpu_period_us)
+        # Order: a quota set before may be too small a part of a longer period.
+        self._set("cpu", group, "cpu.cfs_quota_us", "-1", needed=False)
+        self._set("cpu", group, "cpu.cfs_period_us", str(period), needed=has_quota)
+        self._set("cpu", group, "cpu.cfs_quota_us", str(quota or -1), needed=has_quota)
         self._set("cpu", group, "cpu.shares", str(limits.cpu_shares or _DEFAULT_SHARES), needed=bool(limits.cpu_shares))
         self._set("pids", group, "pids.max", str(limits.pids) if limits.pids > 0 else "max", needed=limits.pids > 0)
         self._set_memory(group, limits)
-        if limits.cpuset:
-            self._set_cpuset(group, limits.cpuset)
+        self._set_real_time(group, limits)
+        if limits.cpuset or limits.cpuset_mems:
+            self._set_cpuset(group, limits)
+        told = self._set_block(group, limits)
         self._fresh.discard(group)
+        return told
 
-    def apply_devices(self, group: str, devices: Iterable[Device], is_privileged: bool) -> None:
-        """Allow only the default devices and these; a privileged container all."""
+    def apply_devices(self, group: str, rules: Iterable[DeviceRule], is_privileged: bool) -> None:
+        """Allow only what these rules do; a privileged container all."""
         folder = self._folder("devices", group)
         if "devices" not in self._mounts:
             return
@@ -86,7 +100,7 @@ class V1Driver:
             return
         # Order: deny all before the container's first process is in the group, then allow one by one.
         write(f"{folder}/devices.deny", "a")
-        write_each(f"{folder}/devices.allow", map(str, rules_for(devices)))
+        write_each(f"{folder}/devices.allow", map(str, rules))
 
     def join_fds(self, group: str) -> Joins:
         """Open the files a process writes "0" to."""
@@ -203,9 +217,11 @@ class V1Driver:
 
     def _joined(self, group: str) -> list[str]:
         names: list[str] = [name for name in _ALWAYS if name in self._mounts]
-        if "cpuset" in self._mounts and os.path.isdir(self._folder("cpuset", group)):
-            names.append("cpuset")
+        names += [name for name in _WHEN_ASKED if self._has(name, group)]
         return names
+
+    def _has(self, controller: str, group: str) -> bool:
+        return controller in self._mounts and os.path.isdir(self._folder(controller, group))
 
     def _folder(self, controller: str, group: str) -> str:
         return f"{self._mounts.get(controller, '/nonexistent')}/{group}"
@@ -233,10 +249,72 @@ class V1Driver:
         if has_swap_limit:
             self._set("memory", group, "memory.memsw.limit_in_bytes", swap, needed=True)
         self._set("memory", group, "memory.soft_limit_in_bytes", reservation, needed=has_reservation)
+        # "-1" is nothing the kernel can be told: what the group above has is its default.
+        swappiness = limits.swappiness
+        if swappiness < 0:
+            swappiness = read_number(f"{os.path.dirname(self._folder('memory', group))}/memory.swappiness")
+        self._set("memory", group, "memory.swappiness", str(swappiness), needed=limits.swappiness >= 0)
+        is_oom_off = str(int(limits.oom_kill_disable))
+        self._set("memory", group, "memory.oom_control", is_oom_off, needed=limits.oom_kill_disable)
 
-    def _set_cpuset(self, group: str, cpus: str) -> None:
+    def _set_real_time(self, group: str, limits: Limits) -> None:
+        runtime, period = limits.cpu_rt_runtime_us, limits.cpu_rt_period_us or _RT_PERIOD_US
+        if not runtime and not limits.cpu_rt_period_us:
+            self._set("cpu", group, "cpu.rt_runtime_us", "0", needed=False)
+            return
+        # A group's budget is part of that of the group above, which has none until it is given one.
+        above = os.path.dirname(self._folder("cpu", group))
+        own = os.path.basename(group)
+        shares = [runtime / period, *(_rt_share(f"{above}/{name}") for name in groups_below(above) if name != own)]
+        with contextlib.suppress(OSError):
+            write(f"{above}/cpu.rt_period_us", str(_RT_PERIOD_US))
+            write(f"{above}/cpu.rt_runtime_us", str(math.ceil(sum(shares) * _RT_PERIOD_US)))
+        self._set("cpu", group, "cpu.rt_period_us", str(period), needed=True)
+        self._set("cpu", group, "cpu.rt_runtime_us", str(runtime), needed=True)
+
+    def _set_block(self, group: str, limits: Limits) -> list[str]:
+        if not (limits.block or limits.block_weight or self._has("blkio", group)):
+            return []
+        if "blkio" not in self._mounts:
+            raise EngineError("cannot set blkio_config: no such cgroup controller", code="limit", field="limits.blkio")
+        folder, told = self._folder("blkio", group), []
+        numbers = {limit.device: device_number(limit.device) for limit in limits.block}
+        is_new = not os.path.isdir(folder)
+        os.makedirs(folder, 0o755, exist_ok=True)
+        for measure in _THROTTLES:
+            file = f"blkio.throttle.{measure}_device"
+            for line in throttle_lines(numbers, limits.block, measure, read(f"{folder}/{file}")):
+                self._set("blkio", group, file, line, needed=True)
+        file = next((name for name in ("blkio.bfq.weight", "blkio.weight") if os.path.exists(f"{folder}/{name}")), "")
+        if file:
+            self._set(
+                "blkio", group, file, str(limits.block_weight or _DEFAULT_WEIGHT), needed=bool(limits.block_weight)
+            )
+        elif limits.block_weight:
+            told.append(no_weight("blkio_config.weight"))
+        for limit in limits.block:
+            if limit.measure == "weight":
+                told += self._set_device_weight(f"{folder}/{file}_device", numbers[limit.device], limit)
+        if is_new:
+            self._join_late(group, folder)
+        return told
+
+    def _set_device_weight(self, path: str, number: str, limit: BlockLimit) -> list[str]:
+        try:
+            write(path, f"{number} {limit.value}")
+        except OSError:  # the device's scheduler is not one that knows weights
+            return [no_weight(f"blkio_config.weight_device of {limit.device}")]
+        return []
+
+    def _join_late(self, group: str, folder: str) -> None:
+        """Let the processes of a container that runs already be bound by a group that is new."""
+        if group not in self._fresh:
+            self._move_all(self._folder("devices", group), folder)
+
+    def _set_cpuset(self, group: str, limits: Limits) -> None:
         if "cpuset" not in self._mounts:
             raise EngineError("cannot set cpuset: no such cgroup controller", code="limit", field="limits.cpuset")
+        is_new = not self._has("cpuset", group)
         parts = group.split("/")
         for depth in range(1, len(parts) + 1):
             folder = self._folder("cpuset", "/".join(parts[:depth]))
@@ -245,4 +323,13 @@ class V1Driver:
             for file in ("cpuset.cpus", "cpuset.mems"):
                 if not read(f"{folder}/{file}").strip():
                     write(f"{folder}/{file}", read(f"{os.path.dirname(folder)}/{file}").strip())
-        self._set("cpuset", group, "cpuset.cpus", cpus, needed=True)
+        for file, value in (("cpuset.cpus", limits.cpuset), ("cpuset.mems", limits.cpuset_mems)):
+            if value:
+                self._set("cpuset", group, file, value, needed=True)
+        if is_new:
+            self._join_late(group, self._folder("cpuset", group))
+
+
+def _rt_share(folder: str) -> float:
+    period = read_number(f"{folder}/cpu.rt_period_us")
+    return read_number(f"{folder}/cpu.rt_runtime_us") / period if period else 0.0

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from stackctl.errors import EngineError
-from stackctl.model.container import Device, Limits
+from stackctl.model.limits import Limits
 from stackctl.runtime.kernel import device_bpf
 from stackctl.runtime.kernel.cgroup import (
     LIMIT_FIELDS,
@@ -26,10 +26,12 @@ from stackctl.runtime.kernel.cgroup import (
     remove_folder,
     write,
 )
-from stackctl.runtime.kernel.devices import rules_for
+from stackctl.runtime.kernel.cgroup_limits import cpu_time, device_number, io_max_lines, io_weight, no_weight
+from stackctl.runtime.kernel.devices import DeviceRule
 
 _WANTED: Final = ("cpu", "memory", "pids", "cpuset")
-_PERIOD_US: Final = 100_000
+# Few ask for bounds on block devices, and an old delegation may be without.
+_WELCOME: Final = ("io",)
 _DEFAULT_WEIGHT: Final = 100
 _KILL_ROUNDS: Final = 50
 
@@ -59,27 +61,61 @@ class V2Driver:
         """Return the container's group."""
         return group_path(engine_id, container_id)
 
-    def apply_limits(self, group: str, limits: Limits) -> None:
-        """Set every limit; 0 means none. Raises EngineError for one that this machine cannot set."""
-        for file, value, needed in limit_values(limits):
-            try:
-                write(f"{self._folder(group)}/{file}", value)
-            except OSError as error:
-                if needed:
-                    raise EngineError(
-                        f"cannot set {file} to {value}: {error.strerror}",
-                        code="limit",
-                        field=LIMIT_FIELDS[file],
-                        hint=f"the cgroup controller {file.partition('.')[0]} may not be delegated to us",
-                    ) from error
+    def apply_limits(self, group: str, limits: Limits) -> list[str]:
+        """Set every limit; 0 means none. Return what has no effect here.
 
-    def apply_devices(self, group: str, devices: Iterable[Device], is_privileged: bool) -> None:
-        """Allow only the default devices and these; a privileged container all."""
+        Raises EngineError for one that this machine cannot set.
+        """
+        if limits.cpu_rt_runtime_us or limits.cpu_rt_period_us:
+            raise EngineError(
+                "cannot set a real-time budget: cgroup version 2 has none",
+                code="limit",
+                field="limits.real-time budget",
+                hint="remove cpu_rt_runtime and cpu_rt_period",
+            )
+        for file, value, needed in limit_values(limits):
+            self._set(group, file, value, needed=needed)
+        told = [f"{name} has no effect: cgroup version 2 has no such setting" for name in _gone(limits)]
+        return told + self._apply_block(group, limits)
+
+    def _set(self, group: str, file: str, value: str, *, needed: bool) -> None:
+        try:
+            write(f"{self._folder(group)}/{file}", value)
+        except OSError as error:
+            if needed:
+                raise EngineError(
+                    f"cannot set {file} to {value}: {error.strerror}",
+                    code="limit",
+                    field=LIMIT_FIELDS[file],
+                    hint=f"the cgroup controller {file.partition('.')[0]} may not be delegated to us",
+                ) from error
+
+    def _apply_block(self, group: str, limits: Limits) -> list[str]:
+        folder, told = self._folder(group), []
+        numbers = {limit.device: device_number(limit.device) for limit in limits.block}
+        for line in io_max_lines(numbers, limits.block, read(f"{folder}/io.max")):
+            self._set(group, "io.max", line, needed=bool(limits.block))
+        file = next((name for name in ("io.bfq.weight", "io.weight") if os.path.exists(f"{folder}/{name}")), "")
+        scale = io_weight if file == "io.weight" else int
+        if limits.block_weight and not file:
+            told.append(no_weight("blkio_config.weight"))
+        elif file:
+            weight = scale(limits.block_weight) or _DEFAULT_WEIGHT
+            self._set(group, file, f"default {weight}", needed=bool(limits.block_weight))
+        for limit in limits.block:
+            if limit.measure == "weight" and file:
+                self._set(group, file, f"{numbers[limit.device]} {scale(limit.value)}", needed=True)
+            elif limit.measure == "weight":
+                told.append(no_weight(f"blkio_config.weight_device of {limit.device}"))
+        return told
+
+    def apply_devices(self, group: str, rules: Iterable[DeviceRule], is_privileged: bool) -> None:
+        """Allow only what these rules do; a privileged container all."""
         if is_privileged:
             return
         folder = os.open(self._folder(group), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            device_bpf.attach(folder, device_bpf.compile_rules(rules_for(devices)))
+            device_bpf.attach(folder, device_bpf.compile_rules(rules))
         except OSError as error:
             hint = "bpf(2) needs CAP_BPF or root" if error.errno == errno.EPERM else ""
             message = f"cannot restrict devices: {error.strerror}"
@@ -180,7 +216,7 @@ class V2Driver:
     def _pass_controllers_on(self, folder: str) -> None:
         available = set(read(f"{folder}/cgroup.controllers").split())
         passed = set(read(f"{folder}/cgroup.subtree_control").split())
-        for name in _WANTED:
+        for name in (*_WANTED, *_WELCOME):
             if name in passed:
                 continue
             try:
@@ -188,15 +224,16 @@ class V2Driver:
                     raise FileNotFoundError(2, "not available", name)
                 write(f"{folder}/cgroup.subtree_control", f"+{name}")
             except OSError:
-                self._missing.add(name)
+                if name in _WANTED:
+                    self._missing.add(name)
 
 
 def limit_values(limits: Limits) -> list[tuple[str, str, bool]]:
     """Return (file, value, whether failing to set it is an error). Pure."""
-    quota = str(limits.nano_cpus * _PERIOD_US // 1_000_000_000) if limits.nano_cpus else "max"
+    quota, period = cpu_time(limits)
     memory, swap = limits.memory_bytes, limits.memory_swap_bytes
     values = [
-        ("cpu.max", f"{quota} {_PERIOD_US}", bool(limits.nano_cpus)),
+        ("cpu.max", f"{quota or 'max'} {period}", bool(quota or limits.cpu_period_us)),
         ("cpu.weight", str(weight_of(limits.cpu_shares)), bool(limits.cpu_shares)),
         ("memory.max", str(memory) if memory else "max", bool(memory)),
         # Compose counts memory and swap together, version 2 swap alone.
@@ -206,7 +243,14 @@ def limit_values(limits: Limits) -> list[tuple[str, str, bool]]:
     ]
     if limits.cpuset:
         values.append(("cpuset.cpus", limits.cpuset, True))
+    if limits.cpuset_mems:
+        values.append(("cpuset.mems", limits.cpuset_mems, True))
     return values
+
+
+def _gone(limits: Limits) -> list[str]:
+    names = {"mem_swappiness": limits.swappiness >= 0, "oom_kill_disable": limits.oom_kill_disable}
+    return [name for name, is_asked in names.items() if is_asked]
 
 
 def weight_of(shares: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -51,9 +52,30 @@ DEFAULT_RULES: Final = (
 )
 
 
-def rules_for(devices: Iterable[Device]) -> tuple[DeviceRule, ...]:
-    """Return the default rules and one for each device. Raises EngineError for a device that is not there."""
+_RULE: Final = re.compile(r"([abc]) (\d{1,9}|\*):(\d{1,9}|\*) ([rwm]{1,3})", re.ASCII)
+
+
+def parse_rule(text: str) -> tuple[DeviceRule, ...]:
+    """Return what ``c 1:3 rwm`` allows; ``a`` is both kinds. Raises ValueError for another form."""
+    found = _RULE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no rule such as 'c 1:3 rwm'")
+    kinds = "cb" if found[1] == "a" else found[1]
+    major, minor = (ANY if number == "*" else int(number) for number in (found[2], found[3]))
+    return tuple(DeviceRule(kind, major, minor, found[4]) for kind in kinds)
+
+
+def rules_for(devices: Iterable[Device], written: Iterable[str] = ()) -> tuple[DeviceRule, ...]:
+    """Return the default rules, the written ones, and one for each device.
+
+    Raises EngineError for a device that is not there, and for a rule that is none.
+    """
     found = list(DEFAULT_RULES)
+    for text in written:
+        try:
+            found += parse_rule(text)
+        except ValueError as error:
+            raise EngineError(str(error), code="device-rules", field="device_rules") from error
     for device in devices:
         try:
             status = os.stat(device.source)

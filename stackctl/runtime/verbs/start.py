@@ -17,6 +17,7 @@ from stackctl.runtime.init import child
 from stackctl.runtime.init.plan import InitPlan
 from stackctl.runtime.init_plan import container_env, hostname_of, init_plan, process_plan
 from stackctl.runtime.kernel import libc
+from stackctl.runtime.kernel.devices import rules_for
 from stackctl.runtime.kernel.process import clone, send_signal, start_ticks
 from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.log_writer import PIPE_BYTES, mark_ended
@@ -138,8 +139,8 @@ def _launch(world: World, container: Container, done: Done) -> None:
         fault_point("start: addresses and ports held")
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
         container.facts.oom_kills_before = world.cgroups.oom_kills(world.paths.engine_id, container.id)
-        world.cgroups.apply_limits(cgroup, spec.limits)
-        world.cgroups.apply_devices(cgroup, spec.devices, spec.privileged)
+        container.told = tuple(world.cgroups.apply_limits(cgroup, spec.limits))
+        world.cgroups.apply_devices(cgroup, rules_for(spec.devices, spec.device_rules), spec.privileged)
         fault_point("start: cgroup made")
         report = spawn.Report.open()
         undo.callback(report.close)

@@ -29,7 +29,7 @@ def update(world: World, container: Container, wanted: ContainerSpec, fields: Se
     rest = {name: getattr(wanted, name) for name in fields if name not in _APART}
     if "limits" in rest and container.is_running:
         cgroup = world.cgroups.find(world.paths.engine_id, container.id)
-        world.cgroups.apply_limits(cgroup, wanted.limits)
+        container.told = tuple(world.cgroups.apply_limits(cgroup, wanted.limits))
     before = container.spec
     if rest:
         _save(world, container, **rest)

@@ -162,7 +162,7 @@ def test_limits_restart_and_rights() -> None:
     ).spec
 
     assert (spec.limits.memory_bytes, spec.limits.memory_swap_bytes) == (64 << 20, 128 << 20)
-    assert (spec.limits.nano_cpus, spec.limits.pids) == (500_000_000, 50)
+    assert (spec.limits.cpu_quota_us, spec.limits.pids) == (50_000, 50)
     assert spec.restart == RestartPolicy(kind="on-failure", max_attempts=3)
     assert spec.cap_add == ("NET_ADMIN",)
     assert (spec.no_new_privileges, spec.seccomp) == (True, "unconfined")
@@ -187,7 +187,7 @@ def test_a_healthcheck_changes_the_images_where_it_says_something() -> None:
         ({"DeviceRequests": [{"Driver": "nvidia"}]}, "DeviceRequests"),
         ({"PidMode": "container:x"}, "PidMode=container:x"),
         ({"UsernsMode": "keep-id"}, "UsernsMode"),
-        ({"MemorySwappiness": 10}, "MemorySwappiness=10"),
+        ({"MemorySwappiness": 101}, "swappiness range"),
         ({"Runtime": "kata"}, "Runtime=kata"),
         ({"LogConfig": {"Type": "syslog"}}, "log driver syslog"),
         ({"SecurityOpt": ["seccomp=/profile.json"]}, "security option"),

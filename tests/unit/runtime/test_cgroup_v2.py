@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.errors import EngineError
-from stackctl.model.container import Limits
+from stackctl.model.limits import BlockLimit, Limits
 from stackctl.runtime.kernel.cgroup import parse_mounts
+from stackctl.runtime.kernel.cgroup_limits import io_max_lines
 from stackctl.runtime.kernel.cgroup_v2 import V2Driver, limit_values, weight_of
 
 _ENGINE, _ID = "abc123", "c" * 64
@@ -128,6 +129,29 @@ def test_limits_are_written_in_the_kernels_words(driver: V2Driver, tree: Tree) -
         "memory.swap.max": str(32 << 20),
         "pids.max": "50",
     }
+
+
+def test_bounds_on_block_devices_are_written_and_those_no_longer_wanted_taken_away() -> None:
+    numbers = {"/dev/a": "8:0"}
+    block = (
+        BlockLimit(measure="read_bps", device="/dev/a", value=1000),
+        BlockLimit(measure="write_iops", device="/dev/a", value=7),
+    )
+    present = "8:16 rbps=5 wbps=max riops=max wiops=max\n"
+
+    assert io_max_lines(numbers, block, present) == [
+        "8:16 rbps=max wbps=max riops=max wiops=max",
+        "8:0 rbps=1000 wbps=max riops=max wiops=7",
+    ]
+
+
+def test_what_version_2_lacks_is_told_and_a_real_time_budget_refused(driver: V2Driver) -> None:
+    group = driver.find(_ENGINE, _ID)
+    told = driver.apply_limits(group, Limits(swappiness=0, oom_kill_disable=True, block_weight=300))
+
+    assert [text.split()[0] for text in told] == ["mem_swappiness", "oom_kill_disable", "blkio_config.weight"]
+    with pytest.raises(EngineError, match="real-time"):
+        driver.apply_limits(group, Limits(cpu_rt_runtime_us=1))
 
 
 def test_taking_limits_away_writes_that_there_are_none(driver: V2Driver, tree: Tree) -> None:

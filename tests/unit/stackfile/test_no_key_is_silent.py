@@ -76,13 +76,16 @@ _SERVICES = (
     "volumes: [{type: volume, source: v, target: /a, volume: {nocopy: true, subpath: x, labels: {a: b}}}]",
     "volumes: [{type: tmpfs, target: /a, tmpfs: {size: 1m, mode: 0700}}]",
     "volumes: [{type: image, source: i, target: /a, image: {subpath: x}}]",
-    "annotations: {a: b}\nblkio_config: {weight: 10, weight_device: [{path: /dev/a, weight: 10}], "
+    "annotations: {a: b}",
+    "device_cgroup_rules: ['c 1:3 r']\noom_kill_disable: true\nmem_swappiness: 10\ncpu_quota: 1000\n"
+    "cpu_period: 1000\ncpu_rt_period: 1000\ncpu_rt_runtime: 1000",
+    "blkio_config: {weight: 10, weight_device: [{path: /dev/a, weight: 10}], "
     "device_read_bps: [{path: /dev/a, rate: 1m}], device_read_iops: [{path: /dev/a, rate: 10}], "
     "device_write_bps: [{path: /dev/a, rate: 1m}], device_write_iops: [{path: /dev/a, rate: 10}]}",
-    "cgroup: host\ncgroup_parent: a\ncpu_count: 2\ncpu_percent: 10\ncpu_quota: 1000\ncpu_period: 1000\n"
-    "cpu_rt_period: 1000\ncpu_rt_runtime: 1000\ncredential_spec: {config: a, file: b, registry: c}\n"
-    "device_cgroup_rules: ['c 1:3 r']\nexternal_links: [a]\nisolation: hyperv\nmem_swappiness: 10\n"
-    "models: {m: {endpoint_var: A, model_var: B}}\noom_kill_disable: true\npull_refresh_after: 1h\nruntime: runc\n"
+    "cgroup: host\ncgroup_parent: a\ncpu_count: 2\ncpu_percent: 10\n"
+    "credential_spec: {config: a, file: b, registry: c}\n"
+    "external_links: [a]\nisolation: hyperv\n"
+    "models: {m: {endpoint_var: A, model_var: B}}\npull_refresh_after: 1h\nruntime: runc\n"
     "storage_opt: {size: 1g}\nuse_api_socket: true\nuserns_mode: private\nuts: host\nvolumes_from: [db]\n"
     "provider: {type: a, options: {b: c}}",
     "build: {context: ./sub, dockerfile: D, args: {a: b}, labels: {a: b}, no_cache: true, network: host, pull: true, "

@@ -13,7 +13,6 @@ from stackctl.model.container import (
     Dns,
     HostNetwork,
     JoinNetworks,
-    Limits,
     LogPolicy,
     NoNetwork,
     PublishedPort,
@@ -24,6 +23,7 @@ from stackctl.model.container import (
 )
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.hook import Hook
+from stackctl.model.limits import BlockLimit, Limits
 from stackctl.model.stack import ContentUse, Dependency, ShareServiceNetwork
 from tests.support.stacks import loaded, service, stack_of
 
@@ -134,6 +134,24 @@ _LIFE: dict[str, Case] = {
 _LIMITS: dict[str, Case] = {
     "cpus": ("cpus: 1.5", "limits", Limits(nano_cpus=1_500_000_000)),
     "cpus as text": ("cpus: '0.25'", "limits", Limits(nano_cpus=250_000_000)),
+    "cpu_quota": ("cpu_quota: 5000\ncpu_period: '9000'", "limits", Limits(cpu_quota_us=5000, cpu_period_us=9000)),
+    "cpu_rt": ("cpu_rt_runtime: 5\ncpu_rt_period: 9", "limits", Limits(cpu_rt_runtime_us=5, cpu_rt_period_us=9)),
+    "mem_swappiness": ("mem_swappiness: 10", "limits", Limits(swappiness=10)),
+    "oom_kill_disable": ("oom_kill_disable: true", "limits", Limits(oom_kill_disable=True)),
+    "blkio_config": (
+        "blkio_config: {weight: 300, weight_device: [{path: /dev/a, weight: 10}], "
+        "device_read_bps: [{path: /dev/a, rate: 1m}], device_write_iops: [{path: /dev/b, rate: '20'}]}",
+        "limits",
+        Limits(
+            block_weight=300,
+            block=(
+                BlockLimit(measure="weight", device="/dev/a", value=10),
+                BlockLimit(measure="read_bps", device="/dev/a", value=1 << 20),
+                BlockLimit(measure="write_iops", device="/dev/b", value=20),
+            ),
+        ),
+    ),
+    "device_cgroup_rules": ("device_cgroup_rules: ['a *:* r', 'c 1:3 rwm']", "device_rules", ("a *:* r", "c 1:3 rwm")),
     "cpu_shares": ("cpu_shares: 512", "limits", Limits(cpu_shares=512)),
     "cpuset": ("cpuset: 0-2,4", "limits", Limits(cpuset="0-2,4")),
     "mem_limit": ("mem_limit: 1.5g", "limits", Limits(memory_bytes=3 * 512 * 1024 * 1024)),
