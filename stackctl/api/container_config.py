@@ -30,11 +30,9 @@ _ZERO: Final[dict[str, Any]] = {
     "VolumeDriver": "",
     "VolumesFrom": None,
     "ConsoleSize": [0, 0],
-    "CgroupnsMode": "private",
     "Cgroup": "",
     "Links": None,
     "PublishAllPorts": False,
-    "UTSMode": "",
     "UsernsMode": "",
     "Runtime": "stackctl",
     "Isolation": "",
@@ -115,6 +113,8 @@ def host_config_json(spec: ContainerSpec) -> dict[str, Any]:
         "IpcMode": spec.ipc_mode or "private",
         "OomScoreAdj": spec.oom_score_adj,
         "PidMode": spec.pid_mode,
+        "UTSMode": spec.uts_mode,
+        "CgroupnsMode": spec.cgroup_mode or "private",
         "Privileged": spec.privileged,
         "ReadonlyRootfs": spec.read_only,
         "SecurityOpt": _security(spec) or None,
@@ -128,8 +128,8 @@ def host_config_json(spec: ContainerSpec) -> dict[str, Any]:
             for one in spec.devices
         ],
         "DeviceCgroupRules": list(spec.device_rules) or None,
-        "MaskedPaths": [] if spec.privileged else list(_MASKED),
-        "ReadonlyPaths": [] if spec.privileged else list(_READ_ONLY),
+        "MaskedPaths": [] if spec.privileged or spec.unmasked else list(_MASKED),
+        "ReadonlyPaths": [] if spec.privileged or spec.unmasked else list(_READ_ONLY),
     }
 
 

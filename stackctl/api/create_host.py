@@ -27,9 +27,9 @@ _LOG_DRIVERS: Final = ("", "json-file", "local", "journald")
 _RESTARTS: Final = ("", "no", "always", "on-failure", "unless-stopped")
 # What nothing here would act on: refused, so that nobody relies on it in vain.
 _UNSUPPORTED: Final = tuple(
-    """Links VolumesFrom CgroupParent Cgroup UTSMode
+    """Links VolumesFrom CgroupParent Cgroup
     DeviceRequests StorageOpt KernelMemory KernelMemoryTCP Annotations
-    VolumeDriver MaskedPaths ReadonlyPaths CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth""".split()
+    VolumeDriver CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth""".split()
 )
 
 
@@ -39,15 +39,19 @@ def refuse_unsupported(host: Fields) -> None:
     if host.text("VolumeDriver") == "local":
         asked.remove("VolumeDriver")
     for name, allowed in (
-        ("CgroupnsMode", ("", "private")),
+        ("CgroupnsMode", ("", "private", "host")),
+        ("UTSMode", ("", "host")),
         ("UsernsMode", ("", "host")),
         ("Isolation", ("", "default")),
         ("PidMode", ("", "private", "host")),
         ("IpcMode", ("", "private", "shareable", "host")),
         ("Runtime", _RUNTIMES),
     ):
-        if host.text(name) not in allowed:
+        is_shared = name in ("PidMode", "IpcMode") and host.text(name).startswith("container:")
+        if host.text(name) not in allowed and not is_shared:
             asked.append(f"{name}={host.text(name)}")
+    for name in ("MaskedPaths", "ReadonlyPaths"):
+        asked += [name] if host.optional_texts(name) else []
     if asked:
         raise BadRequest(f"not supported by this engine: HostConfig.{', HostConfig.'.join(asked)}")
 
@@ -59,6 +63,8 @@ def host_fields(host: Fields) -> dict[str, Any]:
     if is_removed and restart.kind != "no":
         raise BadRequest("can't create 'AutoRemove' container with restart policy")
     no_new_privileges, seccomp = _security(host.texts("SecurityOpt"))
+    # Docker's client turns the security option systempaths=unconfined into empty lists.
+    unmasked = host.optional_texts("MaskedPaths") == () and host.optional_texts("ReadonlyPaths") == ()
     return {
         "auto_remove": is_removed,
         "restart": restart,
@@ -76,8 +82,11 @@ def host_fields(host: Fields) -> dict[str, Any]:
         "group_add": host.texts("GroupAdd"),
         "devices": _devices(host),
         "device_rules": host.texts("DeviceCgroupRules"),
-        "pid_mode": "host" if host.text("PidMode") == "host" else "",
-        "ipc_mode": "host" if host.text("IpcMode") == "host" else "",
+        "pid_mode": _namespace(host.text("PidMode")),
+        "ipc_mode": _namespace(host.text("IpcMode")),
+        "uts_mode": host.text("UTSMode"),
+        "cgroup_mode": host.text("CgroupnsMode").removeprefix("private"),
+        "unmasked": unmasked,
         "oom_score_adj": host.number("OomScoreAdj"),
         "log": _log(host.within("LogConfig")),
         "dns": Dns(servers=host.texts("Dns"), search=host.texts("DnsSearch"), options=host.texts("DnsOptions")),
@@ -147,6 +156,10 @@ def _cpu(given: Fields) -> tuple[int, int, int]:
     if nano < 0 or (nano and (quota or period)):
         raise BadRequest("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set")
     return nano, max(quota, 0), max(period, 0)
+
+
+def _namespace(mode: str) -> str:
+    return mode if mode == "host" or mode.startswith("container:") else ""
 
 
 def _ulimits(host: Fields) -> tuple[Ulimit, ...]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from stackctl.engines.observing import changed
 from stackctl.errors import Conflict, ContainerError, EngineError, NotFound
-from stackctl.model.container import Attachment, ContainerSpec, JoinNetworks, PublishedPort, ShareNetwork
+from stackctl.model.container import Attachment, ContainerSpec, JoinNetworks, PublishedPort, namespace_owners
 from stackctl.model.health import Health
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import ContainerState
@@ -340,13 +340,12 @@ class World:
         container.run += 1
 
     def _check_owner(self, container: MemoryContainer) -> None:
-        networking = container.spec.networking
-        if isinstance(networking, ShareNetwork) and self.find(networking.container).state != "running":
-            owner = networking.container
-            raise Conflict(
-                f"container {container.name} shares the network of {owner}, which does not run",
-                code="network-owner-not-running",
-            )
+        for owner in namespace_owners(container.spec):
+            if self.find(owner).state != "running":
+                raise Conflict(
+                    f"container {container.name} shares a namespace of {owner}, which does not run",
+                    code="namespace-owner-not-running",
+                )
 
     def _network(self, name: str) -> MemoryNetwork:
         if name not in self.networks:

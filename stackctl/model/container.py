@@ -185,7 +185,8 @@ class ContainerSpec:
     user wrote. ``argv`` is entrypoint plus command. ``env`` holds ``KEY=value``. ``user`` is
     ``name|uid[:name|gid]``, looked up in the image. ``cap_add`` and ``cap_drop`` are written without
     ``CAP_``; ``ALL`` is allowed. ``device_rules`` are in the words of the device cgroup (``c 1:3 rwm``).
-    ``extra_hosts`` holds (name, address or ``host-gateway``).
+    ``extra_hosts`` holds (name, address or ``host-gateway``). ``pid_mode`` and ``ipc_mode`` are "" for an own
+    namespace, ``host``, or ``container:NAME``. ``unmasked`` leaves nothing of /proc and /sys hidden or read-only.
     ``entrypoint_length`` says how many words of ``argv`` are the entrypoint; ``exposed_ports`` holds ``80/tcp``:
     both are only told. With ``stdin_once`` the end of the first client's input is the end of the container's;
     with ``auto_remove`` the engine removes the container once it has ended. ``post_start`` runs after each start
@@ -232,10 +233,22 @@ class ContainerSpec:
     exposed_ports: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     device_rules: tuple[str, ...] = ()
-    pid_mode: Literal["", "host"] = ""
-    ipc_mode: Literal["", "host"] = ""
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    uts_mode: Literal["", "host"] = ""
+    cgroup_mode: Literal["", "host"] = ""
+    unmasked: bool = False
     oom_score_adj: int = 0
     log: LogPolicy = field(default_factory=LogPolicy)
     post_start: tuple[Hook, ...] = ()
     pre_stop: tuple[Hook, ...] = ()
     origin: Mapping[str, SourceRange] = field(default_factory=lambda: MappingProxyType({}), compare=False, hash=False)
+
+
+def namespace_owners(spec: ContainerSpec) -> tuple[str, ...]:
+    """Return the names of the other containers in whose namespaces one runs: of network, processes or IPC."""
+    found = [spec.networking.container] if isinstance(spec.networking, ShareNetwork) else []
+    found += [
+        mode.removeprefix("container:") for mode in (spec.pid_mode, spec.ipc_mode) if mode.startswith("container:")
+    ]
+    return tuple(dict.fromkeys(found))

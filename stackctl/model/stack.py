@@ -19,6 +19,7 @@ from stackctl.model.container import (
     NoNetwork,
     PublishedPort,
     RestartPolicy,
+    ShareNetwork,
     TmpfsMount,
     Ulimit,
     VolumeMount,
@@ -52,7 +53,7 @@ class ShareServiceNetwork:
     service: str
 
 
-ServiceNetworking: TypeAlias = JoinNetworks | HostNetwork | NoNetwork | ShareServiceNetwork
+ServiceNetworking: TypeAlias = JoinNetworks | HostNetwork | NoNetwork | ShareNetwork | ShareServiceNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Service:
 
     ``environment`` values are None for a bare ``KEY`` that resolved to nothing, which removes it.
     Volume and network names inside are real names, as ``Stack.volumes`` and ``Stack.networks`` hold
-    them. ``ports`` carry no ``share`` yet.
+    them. ``ports`` carry no ``share`` yet. ``pid_mode`` and ``ipc_mode`` may be ``service:NAME``.
     """
 
     name: str
@@ -130,8 +131,11 @@ class Service:
     stdin_open: bool = False
     devices: tuple[Device, ...] = ()
     device_rules: tuple[str, ...] = ()
-    pid_mode: Literal["", "host"] = ""
-    ipc_mode: Literal["", "host"] = ""
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    uts_mode: Literal["", "host"] = ""
+    cgroup_mode: Literal["", "host"] = ""
+    unmasked: bool = False
     oom_score_adj: int = 0
     pull_policy: PullPolicy = ""
     platform: str = ""
@@ -140,6 +144,14 @@ class Service:
     pre_stop: tuple[Hook, ...] = ()
     attach: bool = True
     deploy: Deploy = field(default_factory=Deploy)
+
+
+def namespace_services(service: Service) -> tuple[str, ...]:
+    """Return the other services in whose namespaces one runs: of network, processes or IPC."""
+    found = [service.networking.service] if isinstance(service.networking, ShareServiceNetwork) else []
+    modes = (service.pid_mode, service.ipc_mode)
+    found += [mode.removeprefix("service:") for mode in modes if mode.startswith("service:")]
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stackctl.model.container import ShareNetwork
+from stackctl.model.container import ShareNetwork, namespace_owners
 from stackctl.model.key import ResourceKey
 from stackctl.model.observed import ObservedContainer
 from stackctl.reconcile.match import Matched
@@ -16,7 +16,7 @@ Verdict = tuple[ChangeKind, Reason]
 def cascade(matched: Matched, changes: dict[ResourceKey, Change], order: Sequence[str]) -> None:
     """Change what is kept, where it cannot stay as it is; edits ``changes``.
 
-    A container that shares another's network namespace follows it: the namespace dies with its owner. One
+    A container that shares a namespace of another follows it: the namespace dies with its owner. One
     that depends with ``restart: true`` is restarted. An earlier plan may have come only half that far, so
     what counts is also whether a running container is older than what it depends on. ``order`` has every
     service after its dependencies, so one pass is enough.
@@ -43,19 +43,19 @@ def _for_sharer(
     key: ResourceKey,
     existing: ObservedContainer,
 ) -> Verdict | None:
-    networking = matched.wanted.containers[key].spec.networking
-    owner = owners.get(networking.container) if isinstance(networking, ShareNetwork) else None
-    if owner is None:
-        return None
-    name = matched.wanted.containers[owner].spec.name
-    change, current = changes.get(owner), matched.current.get(owner)
-    if change is not None and change.kind in ("replace", "create"):
-        return "replace", Reason(f"shares the network of {name}, which is made anew")
-    is_restarted = change is not None and change.kind in ("start", "restart")
-    is_stale = current is not None and current.started_ns > existing.started_ns
-    if existing.state == "running" and (is_restarted or is_stale):
-        return "restart", Reason(f"shares the network of {name}, which was started anew")
-    return None
+    spec = matched.wanted.containers[key].spec
+    what = "network" if isinstance(spec.networking, ShareNetwork) else "namespace"
+    verdict: Verdict | None = None
+    for name in namespace_owners(spec):
+        owner = owners.get(name)
+        change, current = (changes.get(owner), matched.current.get(owner)) if owner is not None else (None, None)
+        if change is not None and change.kind in ("replace", "create"):
+            return "replace", Reason(f"shares the {what} of {name}, which is made anew")
+        is_restarted = change is not None and change.kind in ("start", "restart")
+        is_stale = current is not None and current.started_ns > existing.started_ns
+        if existing.state == "running" and (is_restarted or is_stale):
+            verdict = "restart", Reason(f"shares the {what} of {name}, which was started anew")
+    return verdict
 
 
 def _for_dependent(

@@ -14,11 +14,11 @@ from stackctl.model.fingerprint import fingerprint
 from stackctl.model.image import ResolvedImage
 from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
-from stackctl.model.stack import Dependency, ShareServiceNetwork, Stack
+from stackctl.model.stack import Dependency, Service, ShareServiceNetwork, Stack, namespace_services
 from stackctl.model.volume import VolumeSpec
 from stackctl.reconcile.action import BuildImage, PullImage
 from stackctl.reconcile.engine import ImageRequest, PullPolicy, ResourceNames
-from stackctl.reconcile.replica import container_name, dependencies, numbered, service_spec
+from stackctl.reconcile.replica import container_name, dependencies, namespace_mode, numbered, service_spec
 
 _POLICIES: Final[Mapping[str, PullPolicy]] = {
     "": "missing",
@@ -158,22 +158,28 @@ def with_numbers(wanted: Desired, numbers: Mapping[str, Sequence[int]]) -> Desir
 def _sharing_the_first(
     stack: Stack, containers: Mapping[ResourceKey, DesiredContainer]
 ) -> Iterator[tuple[ResourceKey, DesiredContainer]]:
-    """Let each container that shares a service's network share that of the first replica there is."""
-    owners = {
-        name: service.networking.service
-        for name, service in stack.services.items()
-        if isinstance(service.networking, ShareServiceNetwork)
-    }
-    if not owners:
+    """Let each container that shares namespaces of a service share those of the first replica there is."""
+    sharing = {name for name, service in stack.services.items() if namespace_services(service)}
+    if not sharing:
         return
     first: dict[str, int] = {}
     for key in containers:
         first[key.name] = min(key.number, first.get(key.name, key.number))
     for key, container in containers.items():
-        owner = owners.get(key.name, "")
-        if owner in first:
-            networking = ShareNetwork(container_name(stack, stack.services[owner], first[owner]))
-            yield key, replace(container, spec=replace(container.spec, networking=networking))
+        if key.name in sharing:
+            yield key, replace(container, spec=_sharing(stack, stack.services[key.name], container.spec, first))
+
+
+def _sharing(stack: Stack, service: Service, spec: ContainerSpec, first: Mapping[str, int]) -> ContainerSpec:
+    networking = spec.networking
+    if isinstance(service.networking, ShareServiceNetwork) and service.networking.service in first:
+        owner = service.networking.service
+        networking = ShareNetwork(container_name(stack, stack.services[owner], first[owner]))
+    pid_mode, ipc_mode = (
+        namespace_mode(stack, mode, first.get(mode.removeprefix("service:"), 1))
+        for mode in (service.pid_mode, service.ipc_mode)
+    )
+    return replace(spec, networking=networking, pid_mode=pid_mode, ipc_mode=ipc_mode)
 
 
 def anonymous_volume(stack: str, name: str, version: str) -> VolumeSpec:

@@ -130,7 +130,7 @@ class _Work:
         services = self.services
         for service in services.order:
             follows = any(
-                need.service in services.selected and (need.restart or services.shares_network(service))
+                need.service in services.selected and (need.restart or services.shares_namespace(service))
                 for need in services.needs[service]
             )
             runs = any(container.state in RUNNING for container in services.current[service])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stackctl import labels
 from stackctl.errors import PlanError
-from stackctl.model.container import ShareNetwork
+from stackctl.model.container import namespace_owners
 from stackctl.model.key import ResourceKey
 from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.model.stack import Condition
@@ -81,11 +81,10 @@ class LabelledServices:
             for need in needs
         )
 
-    def shares_network(self, service: str) -> bool:
-        """Whether the service runs in the network namespace of another."""
+    def shares_namespace(self, service: str) -> bool:
+        """Whether the service runs in a namespace of another."""
         return any(
-            container.spec is not None and isinstance(container.spec.networking, ShareNetwork)
-            for container in self.current[service]
+            container.spec is not None and bool(namespace_owners(container.spec)) for container in self.current[service]
         )
 
 

@@ -22,7 +22,7 @@ from stackctl.model.container import (
 from stackctl.model.fingerprint import fingerprint
 from stackctl.model.health import HealthCheck, HealthCheckOverride
 from stackctl.model.image import ImageConfig, ResolvedImage
-from stackctl.model.stack import ContentUse, Dependency, Service, ShareServiceNetwork, Stack
+from stackctl.model.stack import ContentUse, Dependency, Service, ShareServiceNetwork, Stack, namespace_services
 from stackctl.reconcile.origin import origin_of
 
 _HEALTH_FIELDS: Final = (
@@ -51,11 +51,10 @@ def target_digest(target: str) -> str:
 
 
 def dependencies(service: Service) -> tuple[Dependency, ...]:
-    """Return what the service depends on: as written, and the owner of a network it shares."""
+    """Return what the service depends on: as written, and the owners of namespaces it shares."""
     written = {dependency.service for dependency in service.depends_on}
-    if isinstance(service.networking, ShareServiceNetwork) and service.networking.service not in written:
-        return (*service.depends_on, Dependency(service=service.networking.service, restart=True))
-    return service.depends_on
+    implied = [Dependency(service=name, restart=True) for name in namespace_services(service) if name not in written]
+    return (*service.depends_on, *implied)
 
 
 def depends_on_text(dependency: Dependency) -> str:
@@ -111,8 +110,11 @@ def service_spec(
         exposed_ports=tuple(sorted({*service.expose, *config.ports})),
         devices=service.devices,
         device_rules=service.device_rules,
-        pid_mode=service.pid_mode,
-        ipc_mode=service.ipc_mode,
+        pid_mode=namespace_mode(stack, service.pid_mode, 1),
+        ipc_mode=namespace_mode(stack, service.ipc_mode, 1),
+        uts_mode=service.uts_mode,
+        cgroup_mode=service.cgroup_mode,
+        unmasked=service.unmasked,
         oom_score_adj=service.oom_score_adj,
         log=service.log,
         post_start=service.post_start,
@@ -186,6 +188,12 @@ def _networking(stack: Stack, service: Service) -> Networking:
             return JoinNetworks(tuple(_with_names(service, attachment) for attachment in attachments))
         case other:
             return other
+
+
+def namespace_mode(stack: Stack, mode: str, number: int) -> str:
+    """Return how a container gets a namespace; ``number`` is that of the replica it shares one with."""
+    owner = mode.removeprefix("service:")
+    return mode if owner == mode else f"container:{container_name(stack, stack.services[owner], number)}"
 
 
 def _with_names(service: Service, attachment: Attachment) -> Attachment:

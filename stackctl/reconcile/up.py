@@ -8,7 +8,7 @@ from typing import Final
 
 from stackctl.diagnostics import Diagnostic
 from stackctl.errors import PlanError
-from stackctl.model.container import ContainerSpec, ShareNetwork
+from stackctl.model.container import ContainerSpec, namespace_owners
 from stackctl.model.key import ResourceKey
 from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.model.stack import Condition, Dependency
@@ -270,10 +270,8 @@ class _UpPlanner:
 
     def _edges(self, key: ResourceKey) -> Edges:
         """Return what a start must wait for."""
-        shared: frozenset[int] = frozenset()
-        networking = self._wanted.containers[key].spec.networking
-        if isinstance(networking, ShareNetwork):
-            shared = self._gates.started(self._owners.get(networking.container, ""))
+        names = namespace_owners(self._wanted.containers[key].spec)
+        shared = frozenset(step for name in names for step in self._gates.started(self._owners.get(name, "")))
         if self._policy.no_deps:
             return Edges(shared)
         edges = self._gates.edges(self._needs(key.name))

@@ -156,7 +156,9 @@ def container_env(spec: ContainerSpec, hostname: str) -> tuple[str, ...]:
 
 
 def hostname_of(container: Container) -> str:
-    """Return the host name: as asked, else the first 12 digits of the id."""
+    """Return the host name: as asked, else the first 12 digits of the id; the machine's for who shares it."""
+    if container.spec.uts_mode == "host":
+        return os.uname().nodename
     return container.spec.hostname or container.id[:12]
 
 
@@ -170,6 +172,7 @@ def init_plan(
     cgroup_binds: tuple[tuple[bytes, bytes], ...],
     cgroup_is_v2: bool,
     network_pidfd: int,
+    ipc_pidfd: int = -1,
 ) -> InitPlan:
     """Return the whole plan for the first process. Raises ContainerError for what cannot be mounted."""
     spec = container.spec
@@ -179,7 +182,7 @@ def init_plan(
         for name in _ETC_FILES
         if f"/etc/{name}" not in targets
     )
-    hide = not spec.privileged
+    hide = not (spec.privileged or spec.unmasked)
     return InitPlan(
         process=process,
         mountpoint=encode(f"{folder}/rootfs"),
@@ -196,10 +199,12 @@ def init_plan(
         shm_bytes=spec.shm_size_bytes,
         cgroup_binds=cgroup_binds,
         cgroup_is_v2=cgroup_is_v2,
-        hostname=encode(hostname_of(container)),
+        hostname=b"" if spec.uts_mode == "host" else encode(hostname_of(container)),
         domainname=encode(spec.domainname),
         sysctls=_sysctls(spec),
         network_pidfd=network_pidfd,
+        ipc_pidfd=ipc_pidfd,
+        has_cgroup_namespace=spec.cgroup_mode != "host",
     )
 
 
@@ -363,7 +368,7 @@ def _sysctls(spec: ContainerSpec) -> tuple[tuple[bytes, bytes, bytes], ...]:
     found = []
     for name, value in spec.sysctls:
         is_own_network = name.startswith("net.") and not shares_network
-        is_own_ipc = name.startswith(_IPC_SYSCTLS) and spec.ipc_mode != "host"
+        is_own_ipc = name.startswith(_IPC_SYSCTLS) and not spec.ipc_mode
         if not (is_own_network or is_own_ipc):
             raise ContainerError(
                 f"container {spec.name}: sysctl {name} is not of a container's own namespaces",

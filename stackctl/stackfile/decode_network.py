@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 
-from stackctl.model.container import Attachment, HostNetwork, JoinNetworks, NoNetwork, PublishedPort
+from stackctl.model.container import Attachment, HostNetwork, JoinNetworks, NoNetwork, PublishedPort, ShareNetwork
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import Path, Service, ServiceNetworking, ShareServiceNetwork
 from stackctl.stackfile.canonical_ports import parse_range
@@ -93,6 +93,8 @@ def networking(
         return JoinNetworks((Attachment(network=bridge),))
     if mode.startswith("service:"):
         return ShareServiceNetwork(mode.removeprefix("service:"))
+    if mode.startswith("container:"):
+        return ShareNetwork(mode.removeprefix("container:"))
     used = {key: as_dict(value) for key, value in as_dict(entry.get("networks")).items()}
     order = sorted(used, key=lambda key: (-_rank(used[key], "gw_priority"), -_rank(used[key], "priority"), key))
     found = [

@@ -133,8 +133,11 @@ class _Decoder:
             stdin_open=entry.get("stdin_open") is True,
             devices=devices(entry),
             device_rules=self._device_rules(),
-            pid_mode="host" if entry.get("pid") == "host" else "",
-            ipc_mode="host" if entry.get("ipc") == "host" else "",
+            pid_mode=_namespace(self._text("pid")),
+            ipc_mode=_namespace(self._text("ipc")),
+            uts_mode="host" if entry.get("uts") == "host" else "",
+            cgroup_mode="host" if entry.get("cgroup") == "host" else "",
+            unmasked=any(re.fullmatch("systempaths[:=]unconfined", text) for text in security),
             oom_score_adj=as_int(entry.get("oom_score_adj")),
             pull_policy=_PULLS.get(self._text("pull_policy"), "missing"),
             platform=self._text("platform"),
@@ -314,6 +317,10 @@ def _ulimits(value: Json) -> tuple[Ulimit, ...]:
 
 def _capabilities(value: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.upper().removeprefix("CAP_") for text in said(value)))
+
+
+def _namespace(mode: str) -> str:
+    return mode if mode == "host" or mode.startswith(("service:", "container:")) else ""
 
 
 def _is_unconfined(security: tuple[str, ...]) -> bool:

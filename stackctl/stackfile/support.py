@@ -19,8 +19,14 @@ from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
 
 _LOG_DRIVERS = ("", "json-file", "local")
 _LOG_OPTIONS = ("max-size", "max-file")
-_SECURITY = re.compile(r"no-new-privileges(?:[:=](?:true|false))?|seccomp[:=]unconfined|seccomp[:=]builtin")
-_LABELLING = re.compile(r"(?:label|apparmor|systempaths)[:=]")
+_SECURITY = re.compile(
+    r"no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|seccomp[:=]builtin"
+    r"|label[:=]disable"
+)
+_SECURITY_OPTIONS = "no-new-privileges, seccomp, systempaths, apparmor and label"
+_LABELLING = re.compile(r"(?:label|apparmor)[:=]")
+_OF_OTHERS = ("service:NAME", "container:NAME")
+_RUNTIMES = ("runc", "io.containerd.runc.v2")
 
 
 class _Finding(NamedTuple):
@@ -93,27 +99,39 @@ def _values(tree: dict[str, Json]) -> Iterator[tuple[Path, Json]]:
 
 
 def _namespace(text: str, allowed: tuple[str, ...], path: Path) -> Iterator[_Finding]:
-    if text and text not in allowed:
+    kinds = tuple(name.removesuffix("NAME") for name in allowed if name.endswith(":NAME"))
+    if text and text not in allowed and not (kinds and text.startswith(kinds)):
         shown = ", ".join(f"`{name}`" for name in allowed)
         yield _Finding(path, no(f"only {shown} can be chosen, not `{text}`"), is_value=True)
 
 
 def _ipc(value: Json, path: Path) -> Iterator[_Finding]:
-    yield from _namespace(as_text(value), ("private", "shareable", "host"), path)
+    yield from _namespace(as_text(value), ("private", "shareable", "host", *_OF_OTHERS), path)
 
 
 def _pid(value: Json, path: Path) -> Iterator[_Finding]:
+    yield from _namespace(as_text(value), ("host", *_OF_OTHERS), path)
+
+
+def _uts(value: Json, path: Path) -> Iterator[_Finding]:
     yield from _namespace(as_text(value), ("host",), path)
 
 
-def _cgroup(value: Json, path: Path) -> Iterator[_Finding]:
-    yield from _namespace(as_text(value), ("private",), path)
+def _runtime(value: Json, path: Path) -> Iterator[_Finding]:
+    name = as_text(value)
+    if name in _RUNTIMES:
+        yield _Finding(path, minor("containers are run by the built-in runtime, which does the same"), is_value=True)
+    elif name not in ("", "stackctl"):
+        yield _Finding(path, no(f"containers are run by the built-in runtime, not by `{name}`"), is_value=True)
+
+
+def _isolation(value: Json, path: Path) -> Iterator[_Finding]:
+    if as_text(value) not in ("", "default"):
+        yield _Finding(path, minor("it only means something on Windows"), is_value=True)
 
 
 def _network_mode(value: Json, path: Path) -> Iterator[_Finding]:
-    text = as_text(value)
-    if text and not text.startswith("service:"):
-        yield from _namespace(text, ("host", "none", "bridge", "service:NAME"), path)
+    yield from _namespace(as_text(value), ("host", "none", "bridge", *_OF_OTHERS), path)
 
 
 def _userns_mode(value: Json, path: Path) -> Iterator[_Finding]:
@@ -160,11 +178,9 @@ def _security_opt(value: Json, path: Path) -> Iterator[_Finding]:
         if _SECURITY.fullmatch(text):
             continue
         if _LABELLING.match(text):
-            verdict = minor("labels of SELinux and AppArmor are not set")
-            if text.startswith("systempaths"):
-                verdict = no("the paths of /proc and /sys stay masked")
+            verdict = minor("labels of SELinux and profiles of AppArmor are not set")
         else:
-            verdict = no("only no-new-privileges and seccomp=unconfined can be chosen")
+            verdict = no("there is no such security option", f"there are {_SECURITY_OPTIONS}")
         yield _Finding((*path, at), verdict, is_value=True)
 
 
@@ -249,18 +265,20 @@ def _ipam(value: Json, path: Path) -> Iterator[_Finding]:
 
 _RULES: dict[Path, _Rule] = {
     ("services", "*", "build"): _build,
-    ("services", "*", "cgroup"): _cgroup,
     ("services", "*", "deploy"): _deploy,
     ("services", "*", "dns"): _dns,
     ("services", "*", "extra_hosts"): _extra_hosts,
     ("services", "*", "ipc"): _ipc,
+    ("services", "*", "isolation"): _isolation,
     ("services", "*", "logging"): _logging,
     ("services", "*", "network_mode"): _network_mode,
     ("services", "*", "pid"): _pid,
     ("services", "*", "ports"): _ports,
     ("services", "*", "pull_policy"): _pull_policy,
+    ("services", "*", "runtime"): _runtime,
     ("services", "*", "security_opt"): _security_opt,
     ("services", "*", "userns_mode"): _userns_mode,
+    ("services", "*", "uts"): _uts,
     ("services", "*", "volumes"): _volumes,
     ("networks", "*", "driver"): _driver(("bridge", "default"), "networks are always bridges"),
     ("networks", "*", "enable_ipv4"): _ipv4,

@@ -275,7 +275,7 @@ def test_a_fixed_address_is_spared_for_one_that_does_not_run_yet(bench: Bench) -
 def test_a_network_is_shared_only_with_one_that_runs(bench: Bench) -> None:
     bench.do(CreateContainer(bench.container("owner")))
     bench.do(CreateContainer(bench.container("guest", networking=ShareNetwork(bench.name("owner")))))
-    refused(bench, StartContainer(bench.name("guest")), Conflict, "network-owner-not-running")
+    refused(bench, StartContainer(bench.name("guest")), Conflict, "namespace-owner-not-running")
     bench.do(StartContainer(bench.name("owner")), StartContainer(bench.name("guest")))
     assert bench.one("guest").state == "running"
 

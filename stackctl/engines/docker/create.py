@@ -183,11 +183,16 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "ShmSize": spec.shm_size_bytes,
         "Init": spec.init,
         "Ulimits": [{"Name": limit.name, "Hard": limit.hard, "Soft": limit.soft} for limit in spec.ulimits],
+        "UTSMode": spec.uts_mode,
+        "CgroupnsMode": spec.cgroup_mode,
+        "DeviceCgroupRules": list(spec.device_rules),
         "Devices": [
             {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.permissions}
             for one in spec.devices
         ],
     }
+    if spec.unmasked:
+        shape |= {"MaskedPaths": [], "ReadonlyPaths": []}
     if spec.log != LogPolicy():  # else as the engine's owner has set it up
         options = {"max-size": str(spec.log.max_bytes), "max-file": str(spec.log.max_files)}
         shape["LogConfig"] = {"Type": "json-file", "Config": options}

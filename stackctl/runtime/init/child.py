@@ -48,17 +48,21 @@ def _start(plan: InitPlan, progress: become.Progress) -> None:
     # Threat: until execve this process is a copy of the supervisor; another in the same pid namespace
     # must not trace it (CVE-2016-9962).
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
-    become.close_all_but(become.descriptors_of(plan.process), plan.network_pidfd)
+    become.close_all_but((*become.descriptors_of(plan.process), plan.ipc_pidfd), plan.network_pidfd)
     reset_signals()
     os.setsid()
     os.umask(0)
     progress.enter("cgroup")
     become.join_cgroups(plan.process)
     # Order: after joining, so that the namespace's root is the container's own cgroup.
-    libc.unshare(libc.CLONE_NEWCGROUP)
+    if plan.has_cgroup_namespace:
+        libc.unshare(libc.CLONE_NEWCGROUP)
     progress.enter("network", b"networking")
     if plan.network_pidfd >= 0:
         libc.setns(plan.network_pidfd, libc.CLONE_NEWNET)
+    if plan.ipc_pidfd >= 0:
+        progress.enter("start", b"ipc_mode")
+        libc.setns(plan.ipc_pidfd, libc.CLONE_NEWIPC)
     libc.join_new_session_keyring()
 
 
@@ -66,6 +70,7 @@ def _build_root(plan: InitPlan, progress: become.Progress) -> int:
     progress.enter("mount")
     mounts = _copy_shared(plan.mounts, progress)
     progress.enter("root file system", b"image_ref")
+    shared_memory = rootfs.shared_memory_of(plan.ipc_pidfd) if plan.ipc_pidfd >= 0 else -1
     rootfs.stop_propagation()
     root = rootfs.mount_overlay(plan.root, plan.mountpoint)
     for item in plan.host_binds:
@@ -82,7 +87,7 @@ def _build_root(plan: InitPlan, progress: become.Progress) -> int:
         progress.enter("device", b"devices." + node.path)
         rootfs.make_device(root, node)
     progress.enter("mount", b"shm_size_bytes")
-    rootfs.mount_shared_memory(root, plan)
+    rootfs.mount_shared_memory(root, plan, shared_memory)
     progress.enter("proc, sys and dev")
     rootfs.mount_sys(root, plan)
     progress.enter("mount")
@@ -130,7 +135,8 @@ def _finish_root(plan: InitPlan, progress: become.Progress, root: int) -> None:
     rootfs.pivot(root)
     os.close(root)
     progress.enter("host name", b"hostname")
-    libc.sethostname(plan.hostname)
+    if plan.hostname:
+        libc.sethostname(plan.hostname)
     if plan.domainname:
         progress.enter("host name", b"domainname")
         libc.setdomainname(plan.domainname)

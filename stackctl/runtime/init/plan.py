@@ -122,7 +122,8 @@ class ProcessPlan(NamedTuple):
 class InitPlan(NamedTuple):
     """All the first process does. Paths are absolute; descriptors are open in the parent and survive clone.
 
-    ``network_pidfd`` is a process whose network namespace is joined, -1 for none. ``cgroup_binds`` (source,
+    ``network_pidfd`` and ``ipc_pidfd`` are processes whose namespace is joined, -1 for none. Without a ``hostname``
+    it is the host's. ``cgroup_binds`` (source,
     name) are shown under /sys/fs/cgroup where there is no cgroup2. ``sysctls`` holds (name, path, value).
     """
 
@@ -145,6 +146,8 @@ class InitPlan(NamedTuple):
     domainname: bytes
     sysctls: tuple[tuple[bytes, bytes, bytes], ...]
     network_pidfd: int = -1
+    ipc_pidfd: int = -1
+    has_cgroup_namespace: bool = True
 
 
 class EnterPlan(NamedTuple):

@@ -76,12 +76,27 @@ def mount_dev(root: int) -> None:
     _mount_at(root, b"/dev/pts", b"devpts", libc.MS_NOSUID | libc.MS_NOEXEC, pts)
 
 
-def mount_shared_memory(root: int, plan: InitPlan) -> None:
-    """Mount /dev/shm and /dev/mqueue."""
+def shared_memory_of(pidfd: int) -> int:
+    """Return a copy of the mount /dev/shm of the container whose first process is ``pidfd``."""
+    # State: our own mount namespace, with one thread. A tree can only be copied in the namespace it is mounted in.
+    own = os.open(b"/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc.setns(pidfd, libc.CLONE_NEWNS)
+        return libc.open_tree(-100, b"/dev/shm", libc.OPEN_TREE_CLONE)
+    finally:
+        libc.setns(own, libc.CLONE_NEWNS)
+        os.close(own)
+
+
+def mount_shared_memory(root: int, plan: InitPlan, shared: int = -1) -> None:
+    """Mount /dev/shm and /dev/mqueue; ``shared`` is the /dev/shm of another container, -1 for an own one."""
     if plan.shares_host_ipc:
         bind(root, Bind(b"/dev/shm", b"/dev/shm", False))
         return
-    _mount_at(root, b"/dev/shm", b"tmpfs", _SAFE, b"mode=1777,size=%d" % plan.shm_bytes)
+    if shared >= 0:
+        bind(root, Bind(b"", b"/dev/shm", False, source_fd=shared))
+    else:
+        _mount_at(root, b"/dev/shm", b"tmpfs", _SAFE, b"mode=1777,size=%d" % plan.shm_bytes)
     _mount_at(root, b"/dev/mqueue", b"mqueue", _SAFE)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from stackctl.errors import Conflict, ContainerError
@@ -131,26 +131,34 @@ def _born(world: World, container: Container, request: EnterRequest, report: spa
 
 
 def _namespaces(container: Container) -> int:
-    kinds = libc.CLONE_NEWNS | libc.CLONE_NEWUTS | libc.CLONE_NEWCGROUP
+    kinds = libc.CLONE_NEWNS | libc.CLONE_NEWCGROUP
+    kinds |= 0 if container.spec.uts_mode == "host" else libc.CLONE_NEWUTS
     kinds |= 0 if container.spec.ipc_mode == "host" else libc.CLONE_NEWIPC
     return kinds | (0 if isinstance(container.spec.networking, HostNetwork) else libc.CLONE_NEWNET)
 
 
 def _clone_into(container: Container, plan: EnterPlan, birth_fd: int) -> Entered:
-    # The kernel puts *children* of who calls setns into a pid namespace: set ours aside for one clone.
-    has_own_pids = container.spec.pid_mode != "host"
-    # Order: the way back before the way in. Without a descriptor for it, whatever is started next would be born there.
-    own = os.pidfd_open(os.getpid())
-    try:
-        if has_own_pids:
-            libc.setns(container.pidfd, libc.CLONE_NEWPID)
+    with pids_of(container if container.spec.pid_mode != "host" else None):
         born = clone(0, cgroup_fd=birth_fd)
         if born.pid == 0:
             init_enter.run(plan)  # never returns: what follows is the parent's
+    return Entered(born.pid, born.pidfd)
+
+
+@contextmanager
+def pids_of(container: Container | None) -> Iterator[None]:
+    """Let what is born inside be in the container's pid namespace; None is our own. Raises ContainerError."""
+    if container is None:
+        yield
+        return
+    # The kernel puts *children* of who calls setns into a pid namespace: set ours aside for one clone.
+    # Order: the way back before the way in. Without a descriptor for it, whatever is started next would be born there.
+    own = os.pidfd_open(os.getpid())
+    try:
+        libc.setns(container.pidfd, libc.CLONE_NEWPID)
+        yield
     except ProcessLookupError as error:
         raise ContainerError(f"container {container.name} has just ended", code="container-not-running") from error
     finally:
-        if has_own_pids:
-            libc.setns(own, libc.CLONE_NEWPID)
+        libc.setns(own, libc.CLONE_NEWPID)
         os.close(own)
-    return Entered(born.pid, born.pidfd)

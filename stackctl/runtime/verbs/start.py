@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from stackctl.errors import Conflict, ContainerError, EngineError
-from stackctl.model.container import HostNetwork, ShareNetwork
+from stackctl.model.container import ContainerSpec, HostNetwork, ShareNetwork
 from stackctl.runtime import health, spawn
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.init import child
@@ -23,10 +23,10 @@ from stackctl.runtime.log_files import STDERR, STDOUT
 from stackctl.runtime.log_writer import PIPE_BYTES, mark_ended
 from stackctl.runtime.record import Container
 from stackctl.runtime.verbs import exits, hooks
+from stackctl.runtime.verbs.enter import pids_of
 from stackctl.runtime.world import World
 
 Done = Callable[[Exception | None], None]
-_SHARED_NAMESPACES = libc.CLONE_NEWNS | libc.CLONE_NEWUTS
 _F_SETPIPE_SZ = 1031
 # As a shell and Docker have them.
 _EXIT_CODES = {"command-not-found": 127, "command-not-executable": 126, "command-wrong-format": 126}
@@ -134,7 +134,9 @@ def _give_up(world: World, container: Container, problem: Exception) -> None:
 def _launch(world: World, container: Container, done: Done) -> None:
     with ExitStack() as undo:
         spec = container.spec
-        owner = _network_owner(world, container)
+        owner = _owner(world, container, "networking", _network_of(spec))
+        ipc_owner = _owner(world, container, "ipc_mode", spec.ipc_mode)
+        pid_owner = _owner(world, container, "pid_mode", spec.pid_mode)
         world.networks.acquire(container, hostname_of(container), owner, others=world.containers.values())
         fault_point("start: addresses and ports held")
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
@@ -176,9 +178,10 @@ def _launch(world: World, container: Container, done: Done) -> None:
             cgroup_binds=world.cgroups.binds(cgroup),
             cgroup_is_v2=world.cgroups.is_v2,
             network_pidfd=owner.pidfd if owner is not None else -1,
+            ipc_pidfd=ipc_owner.pidfd if ipc_owner is not None else -1,
         )
         fault_point("start: output kept")
-        _bring_up(world, container, plan, joins.birth_fd, report)
+        _bring_up(world, container, plan, joins.birth_fd, report, pid_owner)
         child_ends.close()
         container.look_at_start = spawn.when_started(
             world.loop, report, lambda data: _finish(world, container, report, data, done)
@@ -186,9 +189,17 @@ def _launch(world: World, container: Container, done: Done) -> None:
         undo.pop_all()
 
 
-def _bring_up(world: World, container: Container, plan: InitPlan, birth_fd: int, report: spawn.Report) -> None:
+def _bring_up(
+    world: World,
+    container: Container,
+    plan: InitPlan,
+    birth_fd: int,
+    report: spawn.Report,
+    pid_owner: Container | None,
+) -> None:
     try:
-        _born(world, container, plan, birth_fd, report)
+        with pids_of(pid_owner):
+            _born(world, container, plan, birth_fd, report)
         fault_point("start: process recorded")
         world.networks.connect(container, container.facts.pid)
         fault_point("start: network connected")
@@ -250,25 +261,31 @@ def _enlarge(pipe: int) -> None:
         return
 
 
-def _network_owner(world: World, container: Container) -> Container | None:
-    networking = container.spec.networking
-    if not isinstance(networking, ShareNetwork):
+def _network_of(spec: ContainerSpec) -> str:
+    return f"container:{spec.networking.container}" if isinstance(spec.networking, ShareNetwork) else ""
+
+
+def _owner(world: World, container: Container, field: str, mode: str) -> Container | None:
+    """Return the container whose namespace is shared, None where ``mode`` names none. Raises NotFound, Conflict."""
+    kind, _, name = mode.partition(":")
+    if kind != "container":
         return None
-    owner = world.find(networking.container)
+    owner = world.find(name)
     if not owner.is_running:
         raise Conflict(
-            f"container {container.name} shares the network of {owner.name}, which does not run",
-            code="network-owner-not-running",
-            field="networking",
+            f"container {container.name} shares a namespace of {owner.name}, which does not run",
+            code="namespace-owner-not-running",
+            field=field,
         )
     return owner
 
 
 def _born(world: World, container: Container, plan: InitPlan, birth_fd: int, report: spawn.Report) -> None:
     spec = container.spec
-    flags = _SHARED_NAMESPACES
-    flags |= 0 if spec.pid_mode == "host" else libc.CLONE_NEWPID
-    flags |= 0 if spec.ipc_mode == "host" else libc.CLONE_NEWIPC
+    flags = libc.CLONE_NEWNS
+    flags |= 0 if spec.uts_mode == "host" else libc.CLONE_NEWUTS
+    flags |= libc.CLONE_NEWPID if not spec.pid_mode else 0
+    flags |= libc.CLONE_NEWIPC if not spec.ipc_mode else 0
     flags |= 0 if isinstance(spec.networking, HostNetwork | ShareNetwork) else libc.CLONE_NEWNET
     world.kept.keep(f"{container.id}/report", report.error_read)
     born = clone(flags, is_sibling=True, cgroup_fd=birth_fd)

@@ -66,7 +66,7 @@ def kill_all(world: World, container: Container) -> None:
     if container.is_running:
         send_signal(container.pidfd, _KILL)
         world.events.tell_container(container, "kill", signal=str(_KILL))
-        if container.spec.pid_mode == "host":
+        if container.spec.pid_mode:  # its end is not that of the others
             world.cgroups.kill_all(world.paths.engine_id, container.id)
 
 

@@ -28,6 +28,17 @@ _STACK = """
         network_mode: host
         pid: host
         ipc: host
+        uts: host
+        cgroup: host
+      owner: {image: busybox, command: sleep 1000, stop_grace_period: 0s, network_mode: none}
+      guest:
+        image: busybox
+        command: sleep 1000
+        stop_grace_period: 0s
+        network_mode: service:owner
+        pid: service:owner
+        ipc: service:owner
+      open: {image: busybox, command: sleep 1000, stop_grace_period: 0s, security_opt: ["systempaths=unconfined"]}
       mighty:
         image: busybox
         command: sleep 1000
@@ -76,7 +87,40 @@ def test_a_container_has_namespaces_of_its_own(stack: Composed) -> None:
 def test_host_modes_share_just_what_they_name(stack: Composed) -> None:
     host, bare = _own_namespaces(), _namespaces(stack, "bare")
 
-    assert {name for name in host if host[name] == bare[name]} == {"pid", "net", "ipc"}
+    assert {name for name in host if host[name] == bare[name]} == {"pid", "net", "ipc", "uts", "cgroup"}
+
+
+def test_namespaces_of_another_service_are_shared(stack: Composed) -> None:
+    owner, guest = _namespaces(stack, "owner"), _namespaces(stack, "guest")
+    stack.sh("owner", "echo shared >/dev/shm/note")
+
+    assert {name for name in owner if owner[name] == guest[name]} == {"pid", "net", "ipc", "user"}
+    assert stack.sh("guest", "cat /dev/shm/note; ps | grep -c 'sleep 1000'").splitlines()[0] == "shared"
+    assert stack.sh("guest", "cat /proc/1/comm; echo $$").splitlines()[0] == "sleep"
+    assert stack.inspect("isolation-guest-1")["HostConfig"]["PidMode"] == "container:isolation-owner-1"
+
+
+@pytest.mark.changes_shared_engine
+def test_who_shares_a_namespace_is_made_anew_with_its_owner(stack: Composed) -> None:
+    before = stack.row("guest")["ID"]
+    stack.run("up", "-d", "--force-recreate", "--no-deps", "owner")
+    plan = stack.run("plan").out
+    stack.run("up", "-d")
+
+    assert "isolation-guest-1" in plan
+    assert _namespaces(stack, "guest")["pid"] == _namespaces(stack, "owner")["pid"]
+    assert stack.row("guest")["ID"] == before
+
+
+def test_nothing_of_the_kernels_files_is_hidden_when_asked_so(stack: Composed) -> None:
+    targets = {target for target in _mounts(stack, "open") if target.startswith("/proc/")}
+
+    assert targets == set()
+    assert "/proc/sys" in _mounts(stack, "web")
+
+
+def test_the_machines_name_is_that_of_who_shares_it(stack: Composed) -> None:
+    assert stack.sh("bare", "hostname; cat /etc/hostname; echo $HOSTNAME").split() == [os.uname().nodename] * 3
 
 
 def test_nothing_of_a_container_is_among_the_mounts_of_the_host_or_the_engine(stack: Composed) -> None:

@@ -185,7 +185,7 @@ def test_a_healthcheck_changes_the_images_where_it_says_something() -> None:
         ({"VolumesFrom": ["x"]}, "VolumesFrom"),
         ({"Links": ["x:y"]}, "Links"),
         ({"DeviceRequests": [{"Driver": "nvidia"}]}, "DeviceRequests"),
-        ({"PidMode": "container:x"}, "PidMode=container:x"),
+        ({"PidMode": "pod:x"}, "PidMode=pod:x"),
         ({"UsernsMode": "keep-id"}, "UsernsMode"),
         ({"MemorySwappiness": 101}, "swappiness range"),
         ({"Runtime": "kata"}, "Runtime=kata"),
