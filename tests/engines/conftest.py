@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 
 from stackctl import labels
+from stackctl.client.address import parse_engine
+from stackctl.client.docker_api import DockerApi
+from stackctl.engines.docker.contents import SentContents
+from stackctl.engines.docker.engine import DockerEngine
+from stackctl.engines.docker.hosting import engine_id_of
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.memory import MemoryEngine
 from stackctl.engines.memory_world import Behaviour
@@ -128,7 +133,15 @@ def _behaviour(spec: ContainerSpec) -> Behaviour:
             return Behaviour(start_error=ContainerError("not in the image", code="command-not-found"))
 
 
-@pytest.fixture(scope="module", params=["memory", "local"])
+def docker_engine(url: str) -> DockerEngine:
+    """Return what drives the Docker Engine at ``url``."""
+    dialer: Any = parse_engine(url, {}).dialer
+    api = DockerApi(replace(dialer, prefix="/v1.41"))
+    info = api.ask("GET", "/info")
+    return DockerEngine(api, info, SentContents(engine_id_of(info)))
+
+
+@pytest.fixture(scope="module", params=["memory", "local", "docker"])
 def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn, with the image ``busybox:latest``."""
     if request.param == "memory":
@@ -137,19 +150,46 @@ def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         return
     if os.geteuid() != 0:
         pytest.skip("needs root: it makes namespaces, mounts and networks")
+    if request.param == "docker":
+        docker = docker_engine(request.getfixturevalue("docker_host").url)
+        _warm_up(docker)
+        yield docker
+        return
     own = request.getfixturevalue("shared_engine")
     paths = find_engine(str(own.root))
     assert paths is not None
     client, store = SupervisorClient(paths.supervisor_socket), ImageStore(paths.root)
     engine = LocalEngine(paths, client, store)
-    # What an engine makes once and keeps is no leak of the test that comes first.
+    _warm_up(engine)
+    yield engine
+    client.close()
+    store.close()
+
+
+def _warm_up(engine: Engine) -> None:
+    """Have it make what it makes once and keeps: that is no leak of the test that comes first."""
     warm = Bench(engine, _image(engine), "warm")
     warm.do(CreateNetwork(warm.network("net")))
     warm.run("up", networks=("net",))
     warm.clear()
-    yield engine
-    client.close()
-    store.close()
+
+
+# What an engine does otherwise, and docs/engines.md tells: it would be news if it no longer did.
+_DIFFERENCES = {
+    "docker": {
+        "test_replicas_share_a_host_port": "each host port is one container's",
+        "test_a_fixed_address_is_spared_for_one_that_does_not_run_yet": "addresses are given out as they come",
+    }
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Expect each engine to differ where it is known to, and nowhere else."""
+    for item in items:
+        name, _, engine = item.name.removesuffix("]").partition("[")
+        reason = _DIFFERENCES.get(engine.partition("-")[0], {}).get(name)
+        if reason:
+            item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 @pytest.fixture

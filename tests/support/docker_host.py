@@ -15,6 +15,8 @@ import pytest
 
 _START_S = 60.0
 _NEEDED = ("dockerd", "containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "iptables")
+# The daemon would be first process of its namespace, and leave orphans as zombies.
+_INIT = 'dockerd "$@" & daemon=$!; trap "kill $daemon" TERM; wait $daemon; wait $daemon'
 _CGROUP = "stackctl-test-docker"
 
 
@@ -34,9 +36,19 @@ class DockerHost:
         """The engine's address."""
         return f"unix://{self.socket}"
 
+    def docker(self, *arguments: str) -> str:
+        """Run ``docker`` with the engine; return what it says."""
+        done = subprocess.run(["docker", "-H", self.url, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def load(self, archive: Path) -> None:
+        """Load images."""
+        self.docker("load", "-q", "-i", str(archive))
+
 
 @contextlib.contextmanager
-def docker_host(folder: Path, *options: str) -> Iterator[DockerHost]:
+def running_docker(folder: Path, *options: str) -> Iterator[DockerHost]:
     """Have a Docker Engine until the end of the block.
 
     It leaves the machine's firewall alone, so containers reach each other but not the outside; published ports are
@@ -50,8 +62,8 @@ def docker_host(folder: Path, *options: str) -> Iterator[DockerHost]:
     folder.mkdir(parents=True, exist_ok=True)
     host = DockerHost(folder)
     argv = [
-        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-        "dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid",
+        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _INIT, "dockerd",
+        "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid",
         "--host", host.url, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false",
         "--cgroup-parent", f"/{_CGROUP}", "--exec-opt", "native.cgroupdriver=cgroupfs", *options,
     ]  # fmt: skip
@@ -78,7 +90,7 @@ def _wait_for(host: DockerHost, daemon: subprocess.Popen[bytes]) -> None:
 
 
 def _end(daemon: subprocess.Popen[bytes]) -> None:
-    # Our child is unshare; its only child is the daemon, first process of the namespace.
+    # Our child is unshare; its only child is the first process of the namespace.
     children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
     for pid in map(int, children):
         with contextlib.suppress(ProcessLookupError):

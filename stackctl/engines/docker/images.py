@@ -145,7 +145,7 @@ class DockerImages:
         source = access.repository(name, self._settings())
         found = look_up(source, name.digest or name.tag, wanted, is_exact=bool(platform))
         # An engine that keeps images in containerd calls them by the digest they are pulled by.
-        image_id = found.digest if self._is_containerd() else digest_of(found.document)[0]
+        image_id = found.digest if self._is_containerd() else digest_of(found.document)
         return ResolvedImage(image_id, found.description.config, found.digest)
 
     def _settings(self) -> RegistrySettings:
