@@ -34,7 +34,7 @@ def with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, 
         return request
     from dataclasses import replace  # BuildInputs are; with the above 10 ms, only to build
 
-    from stackctl.cli.contexts import ContextTar
+    from stackctl.cli.contexts import ContextTar, with_dockerfile
     from stackctl.cli.warnings import tell
 
     request = _with(request, contexts)
@@ -42,8 +42,10 @@ def with_contexts(settings: Settings, engine: EngineClient, document: AnyStack, 
     for service in engine.builds(document.name, request):
         if service in contexts:
             tell(settings, contexts[service].check())
-            sent = engine.send_context(ContextTar(contexts[service]))
-            inputs[service] = replace(inputs[service], context=sent)
+            context, at = contexts[service], inputs[service].path
+            if engine.wants_dockerfile:
+                context, at = with_dockerfile(context)
+            inputs[service] = replace(inputs[service], context=engine.send_context(ContextTar(context)), path=at)
     return request._replace(builds=inputs)
 
 

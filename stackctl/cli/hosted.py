@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from stackctl.client.connection import Where
 from stackctl.client.engine_client import EngineClient, encoded
-from stackctl.client.http import Hijacked, Readable, hijack, quote
+from stackctl.client.http import Hijacked, Readable, Response, hijack, quote
+from stackctl.client.path_stat import PathStat
 from stackctl.errors import UsageError
 from stackctl.wire.protocol import PROTOCOL
 
@@ -25,6 +27,8 @@ _SAYS_FRAMED: Final = (1, 42)
 
 class HostedClient(EngineClient):
     """Speaks to a Docker Engine; plans and applies by ``host()``, which is asked once, and only for that."""
+
+    wants_dockerfile = True
 
     def __init__(
         self, where: Where, host: Callable[[], Stacks], *, version: tuple[int, int], patience_s: float
@@ -89,6 +93,16 @@ class HostedClient(EngineClient):
 
     # -- where Docker differs -------------------------------------------------------------------------
 
+    def start_container(self, name: str) -> None:
+        """Start a container."""
+        with _told():
+            super().start_container(name)
+
+    def container_archive(self, name: str, path: str) -> tuple[PathStat, Response]:
+        """See ``EngineClient.container_archive``."""
+        with _told():
+            return super().container_archive(name, path)
+
     def stop_container(self, name: str, timeout_s: float | None = None) -> None:
         """Stop a container. Docker knows whole seconds."""
         super().stop_container(name, None if timeout_s is None else math.ceil(timeout_s))
@@ -132,6 +146,12 @@ class HostedClient(EngineClient):
         if self._version >= _SAYS_FRAMED:
             return None
         return not self.inspect_container(name)["Config"]["Tty"]
+
+
+def _told() -> AbstractContextManager[None]:
+    from stackctl.engines.docker.errors import told_by_docker  # only for engines that are not ours
+
+    return told_by_docker()
 
 
 def _events(perform: Callable[[Callable[[dict[str, Any]], None]], None]) -> Iterator[dict[str, Any]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from stackctl.client.connection import Where
 from stackctl.client.engine_client import encoded
 from stackctl.client.http import PATIENCE_S, Readable, request, upload
+
+Query: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
+"""Names and values; a sequence where a name comes more than once."""
 
 
 class DockerApi:
@@ -22,7 +25,7 @@ class DockerApi:
         method: str,
         target: str,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
@@ -43,7 +46,7 @@ class DockerApi:
         method: str,
         target: str,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield the objects of an answer of one JSON object a line. Who does not read it to its end closes it."""
@@ -52,21 +55,25 @@ class DockerApi:
         ).json_lines()
 
     def send(
-        self, method: str, target: str, source: Readable, *, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        target: str,
+        source: Readable,
+        *,
+        query: Query = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Send a tar archive; yield the objects of the answer."""
         return upload(
-            self._where, _full(target, query), source, method=method, patience_s=self._patience_s
+            self._where, _full(target, query), source, method=method, headers=headers, patience_s=self._patience_s
         ).json_lines()
 
-    def frames(
-        self, target: str, *, query: Mapping[str, Any] | None = None, is_framed: bool
-    ) -> Iterator[tuple[int, bytes]]:
+    def frames(self, target: str, *, query: Query = None, is_framed: bool) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes) of a log."""
         return request(self._where, "GET", _full(target, query), patience_s=self._patience_s).frames(
             is_framed=is_framed
         )
 
 
-def _full(target: str, query: Mapping[str, Any] | None) -> str:
-    return f"{target}?{encoded(query.items())}" if query else target
+def _full(target: str, query: Query) -> str:
+    return f"{target}?{encoded(query.items() if isinstance(query, Mapping) else query)}" if query else target

@@ -21,8 +21,11 @@ _UNIX = "unix://"
 class EngineClient:
     """Speaks to the engine at ``address`` (``unix:///path``, or who knows the way). Each call has its own connection.
 
-    Every method raises EngineUnreachable, or the error the engine answered with.
+    Every method raises EngineUnreachable, or the error the engine answered with. ``wants_dockerfile`` says that
+    Dockerfiles have to be among the files of the contexts that are sent.
     """
+
+    wants_dockerfile = False
 
     def __init__(self, address: Where, *, patience_s: float = PATIENCE_S) -> None:
         if isinstance(address, str) and not address.startswith(_UNIX):

@@ -179,7 +179,13 @@ def request(
 
 
 def upload(
-    path: Where, target: str, source: Readable, *, method: str = "POST", patience_s: float = PATIENCE_S
+    path: Where,
+    target: str,
+    source: Readable,
+    *,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Response:
     """Send all that ``source`` yields as a tar archive, never holding more than a piece of it.
 
@@ -189,8 +195,8 @@ def upload(
 
     connection = Connection(path, patience_s=patience_s)
     try:
-        headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
-        connection.send_request(request_head(method, target_at(path, target), headers))
+        kind = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        connection.send_request(request_head(method, target_at(path, target), {**kind, **(headers or {})}))
         sending = Upload(connection.socket, source)
         try:
             return _checked(_read_response(connection))

@@ -64,7 +64,7 @@ def find_changes(
     going = {container.name for container in going_away(matched, policy, services)}
     ownership.check_names(observed, matched, keys, going)
     counts = {name: len(own) for name, own in wanted.by_service().items() if name in services}
-    ownership.check_port_ranges(counts, wanted.stack)
+    ownership.check_port_ranges(counts, wanted.stack, can_share=traits.can_share_ports)
     _check_network_users(wanted, observed, matched, networks, keys, going)
     containers = {key: _container_change(key, matched, policy, traits, replaced) for key in keys}
     _settle_ports(observed, matched, containers)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Final
 
-from stackctl.model.container import ContainerSpec, JoinNetworks
+from stackctl.model.container import ContainerSpec, JoinNetworks, Limits
 from stackctl.model.observed import ObservedContainer
 from stackctl.reconcile.engine import Traits
 
@@ -31,6 +32,8 @@ def is_live(field: str, before: object, after: object, traits: Traits) -> bool:
     """Whether a field can go from one value to another under a running container."""
     if field not in traits.live_fields:
         return False
+    if field == "limits" and not traits.can_lift_limits and _lifts(before, after):
+        return False
     if field != "networking":
         return True
     # An address that is in use cannot change under its user, and whoever leaves every network of his is cut off.
@@ -43,6 +46,11 @@ def is_live(field: str, before: object, after: object, traits: Traits) -> bool:
         if place.network in places
     ]
     return bool(stays) and all(stays)
+
+
+def _lifts(before: object, after: object) -> bool:
+    """Whether there is a limit that there shall be no more."""
+    return any(getattr(before, item.name) and not getattr(after, item.name) for item in fields(Limits))
 
 
 def live_fields(wanted: ContainerSpec, existing: ObservedContainer, traits: Traits) -> tuple[str, ...]:

@@ -179,24 +179,27 @@ def network_blocked(stack: Stack, key: str, name: str, users: Sequence[str]) -> 
     )
 
 
-def check_port_ranges(wanted: Mapping[str, int], stack: Stack) -> None:
-    """Raise PlanError when a range of host ports is smaller than the number of replicas, by service."""
+def check_port_ranges(wanted: Mapping[str, int], stack: Stack, *, can_share: bool = True) -> None:
+    """Raise PlanError when there are less host ports than replicas, by service. Replicas may share a fixed one."""
     for name, count in sorted(wanted.items()):
         for at, port in enumerate(stack.services[name].ports):
             room = port.host_last - port.host_first + 1
-            if port.host_first == port.host_last or room >= count:
+            is_shared = port.host_first == port.host_last and (can_share or not port.host_first)
+            if is_shared or room >= count:
                 continue
-            ports = f"{port.host_first}-{port.host_last}"
+            ports = f"{port.host_first}-{port.host_last}" if room > 1 else str(port.host_first)
+            few = f"only {room} ports" if room > 1 else "one port, which this engine gives to one container alone"
+            hint = "widen the range, or publish one fixed port: replicas share it"
             diagnostic = Diagnostic(
                 severity="error",
                 code="port-range-too-small",
                 summary="More replicas than host ports",
-                detail=f"service {name} has {count} replicas, and {ports} is only {room} ports.",
-                hint="widen the range, or publish one fixed port: replicas share it",
+                detail=f"service {name} has {count} replicas, and {ports} is {few}.",
+                hint=hint if can_share else f"publish a range, {port.host_first}-{port.host_first + count - 1}",
                 sources=_places(stack.where("services", name, "ports", at)),
             )
             raise PlanError(
-                f"service {name} has {count} replicas for {room} host ports ({ports})",
+                f"service {name} has {count} replicas for {room} host port{'s' * (room > 1)} ({ports})",
                 code="port-range-too-small",
                 hint=diagnostic.hint,
                 diagnostics=(diagnostic,),

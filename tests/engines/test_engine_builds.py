@@ -8,6 +8,7 @@ from io import BytesIO
 
 import pytest
 
+from stackctl.engines.docker.engine import DockerEngine
 from stackctl.engines.hosting import BuildWishes
 from stackctl.engines.local import LocalEngine
 from stackctl.engines.memory import MemoryEngine
@@ -33,9 +34,9 @@ def building(bench: Bench) -> Iterator[Bench]:
         yield bench
         engine.built_images.clear()
         return
-    assert isinstance(engine, LocalEngine)
+    assert isinstance(engine, LocalEngine | DockerEngine)
     contexts = engine.builds.contexts
-    sent = contexts.add(BytesIO(files_tar({"it": b"content"})))
+    sent = contexts.add(BytesIO(files_tar({"Dockerfile": DOCKERFILE.encode(), "it": b"content"})))
     wishes = BuildWishes(inputs={"web": BuildInputs(dockerfile=DOCKERFILE, context=sent)})
     yield replace(bench, engine=engine.for_caller({}, lambda *_: None, wishes))
     contexts.drop([sent])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from stackctl.images.chunks import Readable
+
+Query: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
+"""Names and values; a sequence where a name comes more than once."""
 
 
 class Api(Protocol):
@@ -16,7 +19,7 @@ class Api(Protocol):
         method: str,
         target: str,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
@@ -28,20 +31,24 @@ class Api(Protocol):
         method: str,
         target: str,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield the objects of an answer of one JSON object a line. Who does not read it to its end closes it."""
         ...
 
     def send(
-        self, method: str, target: str, source: Readable, *, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        target: str,
+        source: Readable,
+        *,
+        query: Query = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Send a tar archive; yield the objects of the answer."""
         ...
 
-    def frames(
-        self, target: str, *, query: Mapping[str, Any] | None = None, is_framed: bool
-    ) -> Iterator[tuple[int, bytes]]:
+    def frames(self, target: str, *, query: Query = None, is_framed: bool) -> Iterator[tuple[int, bytes]]:
         """Yield (stream, bytes) of a log."""
         ...

@@ -14,6 +14,7 @@ from stackctl.engines.docker.builds import DockerBuilds
 from stackctl.engines.docker.contents import SentContents, contents_tar
 from stackctl.engines.docker.create import create_body, endpoint, network_body, spec_label, update_body, volume_body
 from stackctl.engines.docker.errors import told_by_docker
+from stackctl.engines.docker.hooks import run_post_start, run_pre_stop
 from stackctl.engines.docker.images import DockerImages
 from stackctl.engines.docker.observe import observed_container, observed_network, observed_volume
 from stackctl.engines.docker.waiting import await_condition
@@ -185,6 +186,8 @@ class DockerEngine:
                 self.create(spec)
             case AwaitCondition():
                 await_condition(action, self._look, cancelled)
+            case StopContainer(name, expect_id, grace_s):
+                return self._stop(name, expect_id, grace_s)
             case _:
                 self._perform_on_container(action)
         return ""
@@ -193,8 +196,6 @@ class DockerEngine:
         match action:
             case StartContainer(name, expect_id):
                 self._start(name, expect_id)
-            case StopContainer(name, expect_id, grace_s):
-                self._stop(name, expect_id, grace_s)
             case KillContainer(name, expect_id, signal):
                 self._kill(name, expect_id, signal)
             case RemoveContainer(name, expect_id):
@@ -271,21 +272,27 @@ class DockerEngine:
         found = self._find(name, expect_id)
         if found["State"]["Running"] and not found["State"]["Restarting"]:
             return
-        if found["State"]["Status"] == "created":
+        spec = observed_container(found, {}).spec
+        if found["State"]["Status"] == "created" and spec is not None:
             # Whoever created it may have died before it was whole.
-            spec = observed_container(found, {}).spec
-            if spec is not None:
-                self._complete(found["Id"], spec)
+            self._complete(found["Id"], spec)
         with told_by_docker(f"container {name}"):
             self._api.ask("POST", f"/containers/{found['Id']}/start")
+            if spec is not None:
+                run_post_start(self._api, found["Id"], spec)
 
-    def _stop(self, name: str, expect_id: str, grace_s: float) -> None:
+    def _stop(self, name: str, expect_id: str, grace_s: float) -> str:
         if self._inspect(name) is None:
-            return
+            return ""
         found = self._find(name, expect_id)
+        spec = observed_container(found, {}).spec
+        said = ""
         with told_by_docker(f"container {name}"):
+            if spec is not None and found["State"]["Status"] == "running":
+                said = run_pre_stop(self._api, found["Id"], spec)
             query = {"t": max(0, round(grace_s))}
             _ignore_missing(lambda: self._api.ask("POST", f"/containers/{found['Id']}/stop", query=query))
+        return said
 
     def _kill(self, name: str, expect_id: str, signal: str) -> None:
         found = self._find(name, expect_id)

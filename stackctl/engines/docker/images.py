@@ -13,7 +13,7 @@ from stackctl.engines.docker.api import Api
 from stackctl.engines.docker.errors import told_by_docker, translated
 from stackctl.engines.hosting import TellPull
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
-from stackctl.model.image import DEFAULT_REGISTRY, ImageRef, ResolvedImage, parse_image_ref
+from stackctl.model.image import DEFAULT_REGISTRY, HOST_IMAGE, ImageRef, ResolvedImage, parse_image_ref
 from stackctl.model.registry import ANONYMOUS, Credentials, PullProgress
 from stackctl.reconcile.action import PullImage
 from stackctl.reconcile.engine import CancelCheck, ImageRequest
@@ -55,6 +55,12 @@ class DockerImages:
         here = self.local(request.reference, request.platform)
         if request.policy == "never" or (here is not None and request.policy == "missing"):
             return here
+        if request.reference in (HOST_IMAGE, f"{HOST_IMAGE}:latest"):
+            raise ImageError(
+                f"the image {HOST_IMAGE} is the machine that the built-in engine runs on: no other engine has it",
+                code="image-builtin",
+                hint="write an image of a registry, or run the stack without --engine",
+            )
         name = _parsed(request.reference)
         there = self._remote(name, request.platform)
         return here if here is not None and here.id == there.id else there
