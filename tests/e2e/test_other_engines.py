@@ -166,11 +166,8 @@ def test_docker_compose_sees_the_stack_and_takes_it_down(docker_stack: Stack, do
 
 
 def test_a_stack_that_docker_compose_made_is_taken_over(docker_stack: Stack, docker_host: DockerHost) -> None:
-    docker_stack.write({"web": FOREVER})
-    environment = {**os.environ, "DOCKER_HOST": docker_host.url}
-    subprocess.run(
-        [str(_COMPOSE), "up", "-d"], cwd=docker_stack.folder, env=environment, capture_output=True, check=True
-    )
+    docker_stack.write({"web": {**FOREVER, "init": True}})
+    compose(docker_stack, docker_host, "up", "-d")
     assert changes(docker_stack) == [("there-web-1", "replace", "its configuration changed")]
     docker_stack.run("up", "-d")
     assert changes(docker_stack) == []
