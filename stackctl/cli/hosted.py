@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from queue import SimpleQueue
@@ -14,7 +14,8 @@ from stackctl.client.connection import Where
 from stackctl.client.engine_client import EngineClient, encoded
 from stackctl.client.http import Hijacked, Readable, Response, hijack, quote
 from stackctl.client.path_stat import PathStat
-from stackctl.errors import UsageError
+from stackctl.errors import NotFound
+from stackctl.labels import SPEC
 from stackctl.wire.protocol import PROTOCOL
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ class HostedClient(EngineClient):
         return PROTOCOL
 
     def engine_status(self) -> dict[str, Any]:
-        """Refuse. Raises UsageError."""
+        """Refuse. Raises NotFound."""
         raise _not_ours(self._path)
 
     def engine_stop(self, force: bool) -> None:
-        """Refuse. Raises UsageError."""
+        """Refuse. Raises NotFound."""
         del force
         raise _not_ours(self._path)
 
@@ -92,6 +93,15 @@ class HostedClient(EngineClient):
         self._stacks.cancel(apply_id)
 
     # -- where Docker differs -------------------------------------------------------------------------
+
+    def containers(
+        self, *, all: bool = False, labels: Sequence[str] = (), statuses: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """See ``EngineClient.containers``; without the label that is for planning alone."""
+        found = super().containers(all=all, labels=labels, statuses=statuses)
+        for entry in found:
+            (entry.get("Labels") or {}).pop(SPEC, None)
+        return found
 
     def start_container(self, name: str) -> None:
         """Start a container."""
@@ -165,8 +175,8 @@ def _events(perform: Callable[[Callable[[dict[str, Any]], None]], None]) -> Iter
             return
 
 
-def _not_ours(where: Where) -> UsageError:
-    return UsageError(
+def _not_ours(where: Where) -> NotFound:
+    return NotFound(
         f"the engine at {where} is not the built-in one",
         code="engine-not-ours",
         hint="it is started and stopped by its own means; without --engine this command is about the built-in one",
