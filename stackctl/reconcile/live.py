@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Final
 
-from stackctl.model.container import ContainerSpec, JoinNetworks, Limits
+from stackctl.model.container import ContainerSpec, JoinNetworks
+from stackctl.model.limits import Limits
 from stackctl.model.observed import ObservedContainer
 from stackctl.reconcile.engine import Traits
 

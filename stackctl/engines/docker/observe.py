@@ -84,13 +84,19 @@ def observed_container(shape: Shape, networks: Mapping[str, str]) -> ObservedCon
         restart_count=int(shape.get("RestartCount") or 0),
         created_ns=time_ns(shape.get("Created", "")),
         started_ns=started_ns,
-        finished_ns=time_ns(state.get("FinishedAt", "")),
+        finished_ns=_finished_ns(state, what, started_ns),
         error=state.get("Error", ""),
         oom_killed=bool(state.get("OOMKilled")),
         health_failures=int((state.get("Health") or {}).get("FailingStreak") or 0),
         probes=tuple(_probe(entry) for entry in (state.get("Health") or {}).get("Log") or ()),
         network_ids=_network_ids(own, spec, networks),
     )
+
+
+def _finished_ns(state: Shape, what: ContainerState, started_ns: int) -> int:
+    """Return when it ended. Of one that ends at once the engine may note that before its start."""
+    found = time_ns(state.get("FinishedAt", ""))
+    return max(found, started_ns) if found and what == "exited" else found
 
 
 def _network_ids(
