@@ -44,6 +44,7 @@ from stackctl.reconcile.up import plan_dependencies, plan_up
 from stackctl.runtime.set_aside import HINT
 from stackctl.stackfile.decode import decode
 from stackctl.stackfile.document import document_from_wire
+from stackctl.stackfile.support_tables import EngineKind
 from stackctl.wire import codec
 from stackctl.wire.error_json import error_to_json
 from stackctl.wire.stack_request import RunRequest, StackRequest
@@ -60,8 +61,15 @@ _EXISTING: Final = {
 class Stacks:
     """Plans and applies stacks; one change of a stack at a time."""
 
-    def __init__(self, engine: HostEngine, contents: Contents, locks: StackLocks | None = None) -> None:
+    def __init__(
+        self,
+        engine: HostEngine,
+        contents: Contents,
+        locks: StackLocks | None = None,
+        kind: EngineKind = "built-in",
+    ) -> None:
         self._engine = engine
+        self._kind = kind
         self._contents = contents
         self._locks = locks or ThreadLocks()
         self._guard = threading.Lock()
@@ -73,7 +81,7 @@ class Stacks:
 
     def _plan(self, project: str, request: StackRequest, engine: HostEngine) -> tuple[Plan, tuple[Diagnostic, ...]]:
         if request.verb == "build":
-            stack, found = _stack(request)
+            stack, found = _stack(request, self._kind)
             return build_plan(stack.name, tuple(builds_for(engine, stack, request).values())), found
         if request.verb != "up":
             observed = self._engine.snapshot(project, ResourceNames())
@@ -84,7 +92,7 @@ class Stacks:
 
     def builds(self, request: StackRequest) -> tuple[str, ...]:
         """Return the services whose images a request would build. Raises StackFileError, UsageError."""
-        return tuple(builds_for(self._engine, _stack(request)[0], request))
+        return tuple(builds_for(self._engine, _stack(request, self._kind)[0], request))
 
     def add_context(self, stream: Readable) -> str:
         """Take the context of a build; return its name for the request that builds it. Raises ImageError."""
@@ -212,7 +220,7 @@ class Stacks:
         )
 
     def _desired(self, request: StackRequest, engine: HostEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
-        stack, diagnostics = _stack(request)
+        stack, diagnostics = _stack(request, self._kind)
         stack = _scaled(stack, request.scale)
         builds = builds_for(engine, stack, request)
         images = resolve_images(engine, stack, request, builds)
@@ -308,10 +316,10 @@ def _raise_failures(report: Report, was_cancelled: bool, last_words: LastWords) 
         raise ApplyError("cancelled", code="cancelled")
 
 
-def _stack(request: StackRequest) -> tuple[Stack, tuple[Diagnostic, ...]]:
+def _stack(request: StackRequest, kind: EngineKind) -> tuple[Stack, tuple[Diagnostic, ...]]:
     if request.document is None:
         raise UsageError("a stack file is needed for this")
-    stack, diagnostics = decode(document_from_wire(request.document))
+    stack, diagnostics = decode(document_from_wire(request.document), kind)
     if stack is None:
         errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
         raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)

@@ -24,13 +24,15 @@ class Traits:
 
     ``live_fields`` are the ContainerSpec fields that UpdateContainer changes without a restart (see ``live``);
     ``ignored_fields`` those whose change needs nothing done at all. Without ``can_lift_limits`` a limit changes live to
-    another one only, not to none. Without ``can_share_ports`` each host port is one container's.
+    another one only, not to none; ``fixed_limits`` are the fields of Limits that never do. Without ``can_share_ports``
+    each host port is one container's.
     """
 
     live_fields: frozenset[str] = frozenset({"limits", "restart"})
     ignored_fields: frozenset[str] = frozenset()
     can_rename: bool = True
     can_lift_limits: bool = True
+    fixed_limits: frozenset[str] = frozenset()
     can_share_ports: bool = True
 
 

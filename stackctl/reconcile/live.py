@@ -33,8 +33,8 @@ def is_live(field: str, before: object, after: object, traits: Traits) -> bool:
     """Whether a field can go from one value to another under a running container."""
     if field not in traits.live_fields:
         return False
-    if field == "limits" and not traits.can_lift_limits and _lifts(before, after):
-        return False
+    if field == "limits":
+        return _limits_are_live(before, after, traits)
     if field != "networking":
         return True
     # An address that is in use cannot change under its user, and whoever leaves every network of his is cut off.
@@ -49,9 +49,13 @@ def is_live(field: str, before: object, after: object, traits: Traits) -> bool:
     return bool(stays) and all(stays)
 
 
-def _lifts(before: object, after: object) -> bool:
-    """Whether there is a limit that there shall be no more."""
-    return any(getattr(before, item.name) and not getattr(after, item.name) for item in fields(Limits))
+def _limits_are_live(before: object, after: object, traits: Traits) -> bool:
+    for item in fields(Limits):
+        old, new = getattr(before, item.name), getattr(after, item.name)
+        is_lifted = old != item.default and new == item.default
+        if old != new and (item.name in traits.fixed_limits or (is_lifted and not traits.can_lift_limits)):
+            return False
+    return True
 
 
 def live_fields(wanted: ContainerSpec, existing: ObservedContainer, traits: Traits) -> tuple[str, ...]:

@@ -26,14 +26,15 @@ from stackctl.stackfile.document import document_to_wire as document_to_wire
 from stackctl.stackfile.node import Json, Mark, from_plain, plain
 from stackctl.stackfile.problems import Problems
 from stackctl.stackfile.schema import check_tree
+from stackctl.stackfile.support_tables import EngineKind
 from stackctl.stackfile.transform import Context
 from stackctl.stackfile.tree import as_dict, as_text, pairs
 
 BRIDGE = "bridge"
 
 
-def decode(document: Document) -> tuple[Stack | None, tuple[Diagnostic, ...]]:
-    """Return the stack, and everything that is wrong with it or not supported.
+def decode(document: Document, engine: EngineKind = "built-in") -> tuple[Stack | None, tuple[Diagnostic, ...]]:
+    """Return the stack, and everything that is wrong with it or not supported by an engine of the kind.
 
     The stack is None exactly when there is an error. Total: any tree gives diagnostics, never an exception.
     """
@@ -45,7 +46,7 @@ def decode(document: Document) -> tuple[Stack | None, tuple[Diagnostic, ...]]:
         return None, problems.all()
     check(document.tree, places, problems, disabled=document.disabled_services)
     check_running(document.tree, places, problems)
-    problems.extend(support.check(document))
+    problems.extend(support.check(document, engine))
     if problems.has_errors:
         return None, problems.all()
     stack = _stack(document, places, problems)

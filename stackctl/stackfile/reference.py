@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from stackctl.stackfile.problems import listing
 from stackctl.stackfile.schema import load_schema
-from stackctl.stackfile.support_table import TOP, Table, Verdict
+from stackctl.stackfile.support_table import Table, Verdict
+from stackctl.stackfile.support_tables import TABLES, TITLES, EngineKind
 
 _HEAD = """\
 # The stack file
 
-Every key that stack files can have, and what the built-in engine makes of it. This page is made from the schema
+Every key that stack files can have, and what engines make of it: the built-in one, and others that `--engine` names
+(docs/engines.md). This page is made from the schema
 (`stackctl schema --format markdown`); `stackctl schema` prints the schema itself, for editors:
 
     # yaml-language-server: $schema=./stack.schema.json
@@ -26,6 +28,7 @@ How values are merged, interpolated and written out is as in Docker Compose; `st
 with `x-stackctl-ignore: [CODE, …]` at the top of the file or in a service.
 """
 _SAME = "As for a service."
+_KINDS = tuple(kind for kind in TITLES if kind in TABLES)
 _TITLES = {
     "services": "A service",
     "networks": "A network",
@@ -56,9 +59,9 @@ def keys() -> list[Key]:
     return [found[path] for path in sorted(found)]
 
 
-def verdict(path: tuple[str, ...]) -> Verdict:
-    """Return what the built-in engine makes of a key."""
-    table: Table | Verdict = TOP
+def verdict(path: tuple[str, ...], engine: EngineKind = "built-in") -> Verdict:
+    """Return what an engine of the kind makes of a key."""
+    table: Table | Verdict = TABLES[engine]
     for part in path:
         if isinstance(table, Verdict):
             break
@@ -76,7 +79,8 @@ def reference() -> str:
 
 
 def _rows(every: list[Key], within: tuple[str, ...]) -> list[str]:
-    found = ["| key | meaning | default | example | built-in engine |", "|---|---|---|---|---|"]
+    heads = ["key", "meaning", "default", "example", *(TITLES[kind] for kind in _KINDS)]
+    found = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     alike: dict[str, list[str]] = {}
     for key in every:
         inner = key.path[len(within) :]
@@ -85,11 +89,11 @@ def _rows(every: list[Key], within: tuple[str, ...]) -> list[str]:
             if key.meaning == _SAME:
                 alike.setdefault(shown.removesuffix(inner[-1]), []).append(inner[-1])
                 continue
-            cells = (f"`{shown}`", key.meaning, _code(key.default), _code(key.example), _support(key.path))
+            cells = (f"`{shown}`", key.meaning, _code(key.default), _code(key.example), *_supports(key.path))
             found.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     for before, names in alike.items():
         path = (*within, *(part for part in before.replace("[]", ".*").split(".") if part), names[0])
-        found.append(f"| `{before}…` | As for a service: {listing(names)}. | | | {_support(path)} |")
+        found.append(f"| `{before}…` | As for a service: {listing(names)}. | | | {' | '.join(_supports(path))} |")
     return found
 
 
@@ -97,8 +101,14 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def _support(path: tuple[str, ...]) -> str:
-    severity, reason, _ = verdict(path)
+def _supports(path: tuple[str, ...]) -> list[str]:
+    """Return what each kind of engine makes of a key; briefly, where it is what the built-in one does."""
+    first, *others = (_support(path, kind) for kind in _KINDS)
+    return [first, *("likewise" if found == first != "yes" else found for found in others)]
+
+
+def _support(path: tuple[str, ...], engine: EngineKind) -> str:
+    severity, reason, _ = verdict(path, engine)
     if severity is None:
         return "yes"
     return f"{'refused' if severity == 'error' else 'ignored'}: {reason}"

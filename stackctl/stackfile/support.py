@@ -1,4 +1,4 @@
-"""Saying which keys and values in use the built-in engine does not honour. Never silence."""
+"""Saying which keys and values in use an engine does not honour. Never silence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from stackctl.stackfile.document import Document, DocumentPlaces
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.support_table import TOP, Table, Verdict, minor, no
+from stackctl.stackfile.support_table import Table, Verdict, minor, no
+from stackctl.stackfile.support_tables import FREE_VALUES, TABLES, EngineKind
 from stackctl.stackfile.transform import is_remote
 from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
 
@@ -38,17 +39,18 @@ class _Finding(NamedTuple):
 _Rule: TypeAlias = Callable[[Json, Path], Iterator[_Finding]]
 
 
-def check(document: Document) -> tuple[Diagnostic, ...]:
-    """Return a diagnostic for everything in use that the engine does not honour; total over any tree.
+def check(document: Document, engine: EngineKind = "built-in") -> tuple[Diagnostic, ...]:
+    """Return a diagnostic for everything in use that an engine of the kind does not honour; total over any tree.
 
     An error where ignoring it would change what runs, a warning where it would not.
     """
     problems = Problems()
     places: Places = DocumentPlaces(document.positions)
-    for finding in _walk(document.tree, TOP, ()):
+    for finding in _walk(document.tree, TABLES[engine], ()):
         _report(finding, places, problems)
     for path, value in _values(document.tree):
-        rule = _RULES.get((path[0], "*", path[2]))
+        is_free = (path[0], path[2]) in FREE_VALUES.get(engine, ())
+        rule = None if is_free else _RULES.get((path[0], "*", path[2]))
         for finding in rule(value, path) if rule is not None else ():
             _report(finding, places, problems)
     return problems.all()

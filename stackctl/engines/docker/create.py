@@ -140,7 +140,9 @@ def network_body(spec: NetworkSpec) -> dict[str, Any]:
         "CheckDuplicate": True,
         "Driver": spec.driver,
         "Internal": spec.is_internal,
+        "Attachable": spec.is_attachable,
         "EnableIPv6": spec.enable_ipv6,
+        "Options": dict(spec.options),
         "IPAM": {"Driver": "default", "Config": [given] if given else []},
         "Labels": {**dict(spec.labels), labels.SPEC: spec_label(spec)},
     }

@@ -47,7 +47,11 @@ from stackctl.reconcile.action import (
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
 
 _AT_ONCE: Final = 8
-_TRAITS: Final = Traits(can_lift_limits=False, can_share_ports=False)
+_TRAITS: Final = Traits(
+    can_lift_limits=False,
+    fixed_limits=frozenset({"swappiness", "oom_kill_disable", "block"}),
+    can_share_ports=False,
+)
 
 
 class DockerEngine:

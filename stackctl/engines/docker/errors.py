@@ -35,6 +35,7 @@ _KNOWN: Final = (
     _known(r"no command specified", ContainerError, "no-command", "argv"),
     _known(r"no such container", NotFound, "no-such-container"),
     _known(r"bind for \S*:(\d+) failed|listen \w+ \S*:(\d+): bind", Conflict, "port-taken", "ports.{}"),
+    _known(r"failed to bind host port (?:for )?\S*?:(\d+)", Conflict, "port-taken", "ports.{}"),
     _known(r"could not find the file", NotFound, "no-such-path"),
     _known(r"port is already allocated|ports are not available", Conflict, "port-taken", "ports"),
     _known(r"no such image|pull access denied|manifest unknown|manifest for", NotFound, "image-not-found", "image_ref"),

@@ -18,7 +18,8 @@ def docker_stacks(api: Api, environment: Mapping[str, str]) -> Stacks:
     info: dict[str, Any] = api.ask("GET", "/info")
     engine_id = engine_id_of(info)
     contents = SentContents(engine_id)
-    return Stacks(DockerEngine(api, info, contents), contents, FileLocks(lock_folder(environment), engine_id))
+    locks = FileLocks(lock_folder(environment), engine_id)
+    return Stacks(DockerEngine(api, info, contents), contents, locks, "docker")
 
 
 def engine_id_of(info: Mapping[str, Any]) -> str:

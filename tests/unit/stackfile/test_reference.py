@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from stackctl.stackfile.reference import keys, reference, verdict
 from stackctl.stackfile.schema import load_schema
+from stackctl.stackfile.support_table import YES
+from stackctl.stackfile.support_tables import TABLES, TITLES, overlaid
 from tests.support.stacks import loaded_from
 
 _PAGE = Path(__file__).parents[3] / "docs" / "stack-file.md"
@@ -52,3 +55,24 @@ def test_a_verdict_is_found_for_keys_below_those_of_the_table() -> None:
     assert verdict(("services", "*", "image")).severity is None
     assert verdict(("services", "*", "gpus", "*", "count")).severity == "error"
     assert verdict(("services", "*", "deploy", "placement", "constraints")).severity == "warning"
+
+
+def test_every_engine_has_a_word_on_every_key() -> None:
+    titles = [TITLES[kind] for kind in TABLES]
+    heads = [line for line in reference().splitlines() if line.startswith("| key |")]
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+    assert {tuple(line.strip("| ").split(" | ")[4:]) for line in heads} == {tuple(titles)}
+    assert {bool(cell) for row in rows for cell in row.strip("| ").split(" | ")[-len(titles) :]} == {True}
+
+
+def test_engines_differ_where_they_do() -> None:
+    secrets = ("services", "*", "build", "secrets", "*", "source")
+    assert verdict(secrets).severity is None
+    assert verdict(secrets, "docker").severity == "error"
+    assert verdict(("networks", "*", "driver_opts")).severity == "warning"
+    assert verdict(("networks", "*", "driver_opts"), "docker").severity is None
+
+
+def test_a_table_says_nothing_of_keys_that_there_are_not() -> None:
+    with pytest.raises(KeyError):
+        overlaid({"a": {"b": YES}}, {("a", "c"): YES})
