@@ -237,7 +237,21 @@ def _external(node: Node, context: Context, _path: Path) -> Node:
     entries = {**node.entries, "external": Scalar(True, external.mark)}
     if "name" in external.entries:
         entries["name"] = external.entries["name"]
+        _report_two_names(node, external, context)
     return with_entries(node, entries)
+
+
+def _report_two_names(node: Mapping, external: Mapping, context: Context) -> None:
+    inner, outer = external.entries["name"], node.entries.get("name")
+    if outer is not None and text_of(outer) != text_of(inner):
+        context.problems.error(
+            "conflicting-keys",
+            "Keys contradict each other",
+            outer.mark,
+            inner.mark,
+            detail=f"`name` says `{text_of(outer)}`, and the `name` within `external` says `{text_of(inner)}`.",
+            hint="write `external: true`, and one `name: …` beside it",
+        )
 
 
 def _ulimit(node: Node, _: Context, __: Path) -> Node:
@@ -256,15 +270,6 @@ def _resource(rules: dict[str, Transform]) -> Transform:
         return each_entry(_external(node, context, path), rules, context, path)
 
     return values_of(apply)
-
-
-def _volume_driver_opts(node: Node, context: Context, path: Path) -> Node:
-    """The device of a local bind volume is a path of this machine."""
-    found = values_of(as_text)(node, context, path)
-    if not isinstance(found, Mapping):
-        return found
-    is_bind = "bind" in (text_of(found.entries.get("o")) or "").split(",")
-    return each_entry(found, {"device": any_file_path}, context, path) if is_bind else found
 
 
 def _aliases_and_options(node: Node, context: Context, path: Path) -> Node:
@@ -374,7 +379,7 @@ _TOP: dict[str, Transform] = {
     "services": values_of(canonical_service),
     "jobs": values_of(_job),
     "networks": _resource({"driver_opts": values_of(as_text), "labels": key_texts}),
-    "volumes": _resource({"driver_opts": _volume_driver_opts, "labels": once_each(key_texts)}),
+    "volumes": _resource({"driver_opts": values_of(as_text), "labels": once_each(key_texts)}),
     "secrets": _resource({"file": any_file_path, "driver_opts": values_of(as_text), "labels": once_each(key_texts)}),
     "configs": _resource({"file": any_file_path, "labels": key_texts}),
 }

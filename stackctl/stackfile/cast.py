@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, with_entries
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, with_entries, with_entry, without
 from stackctl.stackfile.problems import Problems, dotted
 
 _Trie: TypeAlias = "dict[str, _Trie | _Cast]"
@@ -129,7 +129,27 @@ _ROOT: _Trie = {
 
 def cast(root: Node, problems: Problems) -> Node:
     """Return ``root`` with text made numbers and booleans wherever those are wanted."""
-    return _walk(root, _ROOT, (), problems)
+    return _walk(with_new_names(root), _ROOT, (), problems)
+
+
+def with_new_names(root: Node) -> Node:
+    """Return ``root`` with ``x-initialSync``, which Compose still knows, as ``initial_sync``."""
+    return _renamed(root, ("services", "*", "develop", "watch", "*"))
+
+
+def _renamed(node: Node, path: tuple[str, ...]) -> Node:
+    if not path:
+        old, new = "x-initialSync", "initial_sync"
+        if not isinstance(node, Mapping) or old not in node.entries or new in node.entries:
+            return node
+        return with_entry(without(node, [old]), new, node.entries[old])
+    if isinstance(node, Sequence) and path[0] == "*":
+        return Sequence(tuple(_renamed(item, path[1:]) for item in node.items), node.mark, node.tag)
+    if not isinstance(node, Mapping):
+        return node
+    wanted = node.entries if path[0] == "*" else node.entries.keys() & {path[0]}
+    changed = {key: _renamed(node.entries[key], path[1:]) for key in wanted}
+    return with_entries(node, {**node.entries, **changed}) if changed else node
 
 
 def _walk(node: Node, rule: _Trie | _Cast, path: tuple[str | int, ...], problems: Problems) -> Node:

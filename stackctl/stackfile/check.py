@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stackctl.model.path import Path
-from stackctl.stackfile.canonical_mounts import tmpfs_target
 from stackctl.stackfile.check_cycles import check_cycles
 from stackctl.stackfile.check_service import check_service
 from stackctl.stackfile.node import Json
@@ -132,13 +131,6 @@ class _Checks:
             here: Path = (*path, "volumes", at)
             if mount.get("type") == "volume" and source and source not in known:
                 self._unknown_volume(source, here, known)
-            if mount.get("type") == "bind" and not source:
-                self._problems.error(
-                    "missing-key",
-                    "Required key is missing",
-                    self._places.of_value(here),
-                    detail="A bind mount needs the key `source`: the path on this machine.",
-                )
             if "target" not in mount and mount:
                 self._problems.error(
                     "missing-key",
@@ -149,7 +141,7 @@ class _Checks:
             targets.setdefault(as_text(mount.get("target")), here)
         for at, text in enumerate(said(service.get("tmpfs"))):
             here = (*path, "tmpfs", at)
-            target = tmpfs_target(text)
+            target = text.partition(":")[0]  # as it is written: Compose does not clean it either
             if target in targets:
                 self._problems.error(
                     "duplicate-target",
@@ -216,8 +208,19 @@ class _Checks:
     def _contexts(self, path: Path, service: dict[str, Json]) -> None:
         for key, entry in as_dict(as_dict(service.get("build")).get("additional_contexts")).items():
             text = as_text(entry)
-            if text.startswith("service:") and text.removeprefix("service:") not in self.services:
-                self._unknown_service(text.removeprefix("service:"), (*path, "build", "additional_contexts", key))
+            if not text.startswith("service:"):
+                continue
+            target, here = text.removeprefix("service:"), (*path, "build", "additional_contexts", key)
+            if target not in self.services:
+                self._unknown_service(target, here)
+            elif "build" not in as_dict(self.services[target]):
+                self._problems.error(
+                    "conflicting-keys",
+                    "Service is not built",
+                    self._places.of_value(here),
+                    detail=f"`{path[1]}` is built from the image that `{target}` builds, but `{target}` has no `build`.",
+                    hint=f"for its image, write `docker-image://{as_text(as_dict(self.services[target]).get('image'))}`",
+                )
 
     def _references(self, path: Path, service: dict[str, Json]) -> None:
         for key in _SHARED:
@@ -331,8 +334,10 @@ class _Checks:
         for name, entry in as_dict(self._tree.get(section)).items():
             resource = as_dict(entry)
             ways = [key for key in ("file", "content", "environment") if key in resource]
-            if resource.get("external") is True:
+            if resource.get("external") is True or (section == "configs" and "external" in resource and not ways):
                 continue
+            if section == "secrets" and len(ways) == 1 and not resource[ways[0]]:
+                ways = []
             choices = "`file` or `environment`" if section == "secrets" else "`file`, `content` or `environment`"
             if len(ways) != 1:
                 what = "says nowhere what it contains" if not ways else f"has more than one source: {listing(ways)}"

@@ -13,6 +13,7 @@ def check_service(path: Path, service: dict[str, Json], places: Places, problems
     """Report what does not go together in one canonical service."""
     _device_requests(path, service, places, problems)
     _build(path, service, places, problems)
+    _watch(path, service, places, problems)
 
 
 def _device_requests(path: Path, service: dict[str, Json], places: Places, problems: Problems) -> None:
@@ -39,6 +40,29 @@ def _build(path: Path, service: dict[str, Json], places: Places, problems: Probl
             detail=f"`{path[1]}` is to run on `{platform}`, which `build.platforms` does not name.",
             hint=f"add `{platform}` to `build.platforms`",
         )
+
+
+def _watch(path: Path, service: dict[str, Json], places: Places, problems: Problems) -> None:
+    for at, item in enumerate(as_list(as_dict(service.get("develop")).get("watch"))):
+        here: Path = (*path, "develop", "watch", at)
+        rule = as_dict(item)
+        if rule.get("path") == "":
+            problems.error(
+                "bad-value",
+                "Value not allowed",
+                places.of_value((*here, "path")),
+                detail=f"`{dotted((*here, 'path'))}` is empty: nothing would be watched.",
+                hint="for the folder of the stack file, write `.`",
+            )
+        action = as_text(rule.get("action"))
+        if action and action not in ("rebuild", "restart") and not rule.get("target"):
+            problems.error(
+                "missing-key",
+                "Required key is missing",
+                places.of_value((*here, "action")),
+                detail=f"`{action}` copies files into the container, so `{dotted(here)}` needs the key `target`.",
+                hint="add `target: /path/in/the/container`",
+            )
 
 
 def _exclude(path: Path, holder: dict[str, Json], keys: tuple[str, str], places: Places, problems: Problems) -> None:

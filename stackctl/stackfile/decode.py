@@ -6,6 +6,7 @@ schema, for long forms, and for what refers to what, before anything is read fro
 
 from __future__ import annotations
 
+import posixpath
 from types import MappingProxyType
 from typing import Literal
 
@@ -79,7 +80,9 @@ def _stack(document: Document, places: DocumentPlaces, problems: Problems) -> St
     }
     trees = {key: as_dict(entry) for key, entry in as_dict(tree.get("services")).items()}
     bridge = _bridge(name, trees, networks)
-    volumes = {key: _volume(as_dict(entry)) for key, entry in as_dict(tree.get("volumes")).items()}
+    volumes = {
+        key: _volume(as_dict(entry), document.working_dir) for key, entry in as_dict(tree.get("volumes")).items()
+    }
     names = Names(
         project=name,
         networks={key: spec.name for key, spec in networks.items()},
@@ -126,11 +129,16 @@ def _contents(tree: dict[str, Json], kind: Literal["config", "secret"]) -> dict[
     }
 
 
-def _volume(entry: dict[str, Json]) -> VolumeSpec:
+def _volume(entry: dict[str, Json], working_dir: str) -> VolumeSpec:
+    options = dict(pairs(entry.get("driver_opts")))
+    device = options.get("device", "")
+    if device and "bind" in options.get("o", "").split(","):
+        # The model shows it as written, unless the driver is named, because Compose's does; it is meant all the same.
+        options["device"] = posixpath.normpath(posixpath.join(working_dir, device))
     return VolumeSpec(
         name=as_text(entry.get("name")),
         is_external=entry.get("external") is True,
         driver=as_text(entry.get("driver")) or "local",
-        options=pairs(entry.get("driver_opts")),
+        options=tuple(options.items()),
         labels=pairs(entry.get("labels")),
     )

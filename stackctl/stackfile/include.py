@@ -41,8 +41,13 @@ def included(
         sub = _entry(entry, workshop, environment, base_dir=base_dir)
         if sub is None or _is_cycle(sub, workshop, chain):
             continue
-        total = workshop.merge(total, without(load(sub), ["name"]))
+        total = workshop.merge(total, _resources(load(sub)))
     return total
+
+
+def _resources(root: Mapping) -> Mapping:
+    """Return what an included file brings: no name, and no keys of its own."""
+    return without(root, [key for key in root.entries if key == "name" or key.startswith("x-")])
 
 
 def _is_cycle(sub: Included, workshop: Workshop, chain: tuple[str, ...]) -> bool:
@@ -66,8 +71,7 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
     directory = None
     if isinstance(entry, Mapping):
         paths = _texts(entry.entries.get("path"))
-        if "env_file" in entry.entries:
-            env_files = _texts(entry.entries["env_file"])
+        env_files = _texts(entry.entries.get("env_file")) or None
         directory = text_of(entry.entries.get("project_directory"))
         mark = entry.keys.get("path", entry.mark)
     else:
@@ -88,6 +92,7 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
     context = workshop.context(base_dir)._replace(base_dir=base_dir)
     files = [local_path(path, context) for path, _ in paths]
     folder = local_path(directory, context) if directory else os.path.dirname(files[0])
+    base = folder if not directory or os.path.isabs(directory) or os.path.isdir(folder) else os.path.dirname(folder)
     if env_files is None:
         default = os.path.join(folder, ".env")
         wanted = [(default, mark)] if workshop.sources.exists(default) else []
@@ -97,13 +102,13 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
     for path, at in wanted:
         variables |= _read_env(path, at, workshop, environment)
     shown = tuple(_shown(file, workshop.sources.cwd) for file in files)
-    return Included(shown, folder, variables, paths[0][1])
+    return Included(shown, base, variables, paths[0][1])
 
 
 def _texts(node: Node | None) -> list[tuple[str, Mark]]:
     items = node.items if isinstance(node, Sequence) else ((node,) if node is not None else ())
     found = [(text_of(item), item.mark) for item in items]
-    return [(text, mark) for text, mark in found if text]
+    return [(text, mark) for text, mark in found if text is not None]
 
 
 def _shown(full: str, cwd: str) -> str:

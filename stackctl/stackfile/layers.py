@@ -16,6 +16,7 @@ from stackctl.stackfile.merge import Clashes, drop_nulls, merge, merge_service, 
 from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, child_mapping, kind_of, mapping, text_of, without
 from stackctl.stackfile.problems import Problems
 from stackctl.stackfile.schema import check_node
+from stackctl.stackfile.settle import settle
 from stackctl.stackfile.sources import Sources
 from stackctl.stackfile.transform import Context
 from stackctl.stackfile.yaml_text import decode_text, lines_of, read_yaml
@@ -34,6 +35,7 @@ class Workshop:
         self.problems = problems
         self.home = home
         self.resolves_paths = True
+        self.project_dir = ""
         self.interpolates = True
         self.is_complete = True
         """False once a file or a base could not be had."""
@@ -94,8 +96,14 @@ class Workshop:
         return decode_text(content, file=file, problems=self.problems)
 
     def context(self, base_dir: str) -> Context:
-        """Return what transforms need to know for a file whose paths start at ``base_dir``."""
-        return Context(self.problems, base_dir if self.resolves_paths else None, self.home)
+        """Return what transforms need to know for a file whose paths start at ``base_dir``.
+
+        Paths that are to stay relative are so to the project's folder, those of files in other folders too.
+        """
+        folder: str | None = base_dir
+        if not self.resolves_paths:
+            folder = os.path.relpath(base_dir, self.project_dir) if base_dir != self.project_dir else None
+        return Context(self.problems, folder, self.home)
 
     def layer(
         self, document: Node, environment: Environment, *, base_dir: str, earlier: Node | None
@@ -197,7 +205,7 @@ def load_files(
         for document in documents or ():
             total = _add(total, document, workshop, environment, base_dir=base_dir, chain=(*chain, file))
     assert isinstance(total, Mapping)
-    return total
+    return settle(total, workshop.context(base_dir), is_included=asked_by is not None)
 
 
 def _add(

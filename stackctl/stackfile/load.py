@@ -23,7 +23,7 @@ from stackctl.stackfile.interpolate import Environment, Use, variables_used
 from stackctl.stackfile.layers import Workshop, load_files
 from stackctl.stackfile.node import Mapping as MappingNode
 from stackctl.stackfile.node import child_mapping, plain, positions, with_entries, with_entry
-from stackctl.stackfile.normalise import drop_unused, named, normalise
+from stackctl.stackfile.normalise import drop_unused, named, normalise, without_empty_resources
 from stackctl.stackfile.problems import Problems, did_you_mean
 from stackctl.stackfile.profiles import select, with_dependencies
 from stackctl.stackfile.schema import NodePlaces, check_node
@@ -143,6 +143,7 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     name = project_name(project, workshop, asked=request.project_name)
     environment = Environment({**project.variables, "COMPOSE_PROJECT_NAME": name})
     workshop.environments.append(environment)
+    workshop.project_dir = project.directory
     root = load_files(project.files, workshop, environment, base_dir=project.directory)
     check_node(root, problems, is_partial=False)
     _check_named(root, request, problems)
@@ -150,7 +151,8 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     root, disabled = select(root, profiles=profiles, named=request.services)
     root = _resolve_environments(root, workshop, environment, reads_files=request.has_resolved_environment)
     is_whole = request.is_normalised
-    root = normalise(root, name=name, base_dir=project.directory) if is_whole else named(root, name)
+    folder = project.directory if request.has_absolute_paths else "."
+    root = normalise(root, name=name, base_dir=folder) if is_whole else named(root, name)
     tree = plain(root)
     if not isinstance(tree, dict):
         return None
@@ -161,7 +163,8 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
         tree = plain(root)
     if not request.has_unused_resources:
         root = drop_unused(root)
-        tree = plain(root)
+    root = without_empty_resources(root)
+    tree = plain(root)
     assert isinstance(tree, dict)
     contents = read_contents(root, workshop, environment) if request.has_contents else {}
     return Document(

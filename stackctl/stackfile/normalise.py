@@ -15,7 +15,7 @@ from stackctl.stackfile.node import (
     with_entry,
     without,
 )
-from stackctl.stackfile.omit import omit
+from stackctl.stackfile.omit import RESOURCES, omit
 
 _TRISTATE = ("init", "attach")
 """Switches whose being off is different from their not being there."""
@@ -38,7 +38,7 @@ _EMPTY_SAYS_NOTHING = {
 }
 """Mappings of which an empty one is as good as none."""
 _EMPTY_TEXT_SAYS_NOTHING = {"driver", "endpoint_mode", "gateway", "ip_range", "mode", "name", "subnet"}
-_OFF_SAYS_NOTHING = {"attachable", "disable", "external", "internal", "no_cache", "privileged", "pull"}
+_OFF_SAYS_NOTHING = {"attachable", "disable", "internal", "no_cache", "privileged", "pull"}
 _ZERO_SAYS_NOTHING = {
     *("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus"),
     *("mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "oom_score_adj", "pids_limit", "shm_size"),
@@ -79,6 +79,13 @@ def drop_unused(root: Mapping) -> Mapping:
         kept = {key: node for key, node in resources.entries.items() if key in used}
         root = with_entry(root, kind, with_entries(resources, kept)) if kept else without(root, [kind])
     return root
+
+
+def without_empty_resources(root: Mapping) -> Mapping:
+    """Return the tree without what says nothing of a resource; only a check wants to see it."""
+    found = omit(root, RESOURCES)
+    assert isinstance(found, Mapping)
+    return found
 
 
 def used_resources(root: Mapping) -> dict[str, set[str]]:

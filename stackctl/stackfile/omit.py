@@ -78,7 +78,15 @@ SERVICE: Rules = {
         "update_config": _UPDATE,
     },
     "develop": {
-        "watch": {"*": {"exec": _HOOK, "ignore": Kind.LIST, "include": Kind.LIST, "initial_sync": Kind.FLAG}},
+        "watch": {
+            "*": {
+                "exec": _HOOK,
+                "ignore": Kind.LIST,
+                "include": Kind.LIST,
+                "initial_sync": Kind.FLAG,
+                "target": Kind.TEXT,
+            }
+        },
     },
     "devices": {"*": dict.fromkeys(("source", "target", "permissions"), _TEXTS)},
     "gpus": _DEVICES,
@@ -111,10 +119,19 @@ SERVICE: Rules = {
     },
 }
 """By the path below a service; ``*`` is any name or item."""
+_CONTENTS: Rules = {"*": {"driver": Kind.TEXT, "external": Kind.FLAG, "template_driver": Kind.TEXT}}
+_IPAM: Rules = {"config": {"*": dict.fromkeys(("gateway", "ip_range", "subnet"), _TEXTS)}}
+RESOURCES: Rules = {
+    "configs": _CONTENTS,
+    "networks": {"*": {"external": Kind.FLAG, "ipam": _IPAM}},
+    "secrets": _CONTENTS,
+    "volumes": {"*": {"external": Kind.FLAG}},
+}
+"""By the path below the top level."""
 
 
 def omit(node: Node, rules: Rules = SERVICE) -> Node:
-    """Return ``node``, a service, without what says nothing; whatever has another shape stays."""
+    """Return ``node``, a service or what ``rules`` are for, without what says nothing; another shape stays."""
     if isinstance(node, Sequence) and "*" in rules:
         return Sequence(tuple(_below(item, rules["*"]) or item for item in node.items), node.mark, node.tag)
     if not isinstance(node, Mapping):

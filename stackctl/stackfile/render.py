@@ -31,6 +31,7 @@ _FREE = {
     "sysctls",
 }
 """Mappings whose keys are names, so that one may start with ``x-``."""
+_SOURCES = ("content", "environment", "file")
 _NOT_HASHED = ("build", "pull_policy", "scale", "depends_on", "profiles")
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./~$(+]|-(?=[^\s]))[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*")
 _BOOLEAN_ONCE = {"y", "n", "yes", "no", "on", "off"}
@@ -44,7 +45,7 @@ def config_text(document: Document, format: Format = "yaml", *, is_interpolated:
     interpolation and still has its own. JSON has Compose's peculiarities: ``command`` and ``entrypoint`` are
     always there, ``ipam`` and the parts of ``deploy`` too, and models and ``x-`` keys inside are not.
     """
-    tree: Json = document.tree
+    tree: Json = _without_empty_sources(document.tree)
     if is_interpolated:
         tree = _doubled(tree)
     tree = in_order(as_dict(tree))
@@ -78,6 +79,17 @@ def service_hashes(document: Document, wanted: str) -> dict[str, str]:
         text = json.dumps({**kept, **({"deploy": deploy} if "deploy" in kept else {})}, sort_keys=True)
         found[name] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return found
+
+
+def _without_empty_sources(tree: dict[str, Json]) -> dict[str, Json]:
+    """Compose does not show that a config has empty content, or comes from a file or variable of no name."""
+    configs = {
+        name: {key: value for key, value in entry.items() if value != "" or key not in _SOURCES}
+        if isinstance(entry, dict)
+        else entry
+        for name, entry in as_dict(tree.get("configs")).items()
+    }
+    return {**tree, "configs": configs} if configs else tree
 
 
 def _doubled(value: Json) -> Json:

@@ -282,11 +282,11 @@ def file_path(node: Node, context: Context, _: Path) -> Node:
     return Scalar(local_path(text, context), node.mark, node.tag)
 
 
-def any_file_path(node: Node, context: Context, path: Path) -> Node:
-    """As ``file_path``, where a path of Windows, ``c:/x``, is absolute already."""
+def any_file_path(node: Node, context: Context, _: Path) -> Node:
+    """As ``file_path``, where a path of Windows, ``c:/x``, is absolute already, and no path is the folder itself."""
     text = text_of(node)
-    if not text or not isinstance(node, Scalar):
-        return file_path(node, context, path)
+    if text is None or not isinstance(node, Scalar):
+        return node
     return Scalar(local_path(text, context, of_windows=True), node.mark, node.tag)
 
 
