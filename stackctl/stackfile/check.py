@@ -218,7 +218,7 @@ class _Checks:
                     "conflicting-keys",
                     "Service is not built",
                     self._places.of_value(here),
-                    detail=f"`{path[1]}` is built from the image that `{target}` builds, but `{target}` has no `build`.",
+                    detail=f"`{path[1]}` is built on what `{target}` builds, but `{target}` has no `build`.",
                     hint=f"for its image, write `docker-image://{as_text(as_dict(self.services[target]).get('image'))}`",
                 )
 
