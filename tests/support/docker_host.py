@@ -67,6 +67,8 @@ def running_docker(folder: Path, *options: str) -> Iterator[DockerHost]:
         "--host", host.url, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false",
         "--cgroup-parent", f"/{_CGROUP}", "--exec-opt", "native.cgroupdriver=cgroupfs", *options,
     ]  # fmt: skip
+    for place in _cgroups():  # else the first container's would be what it left behind
+        place.mkdir(exist_ok=True)
     with open(folder / "log", "wb") as log:
         daemon = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, "PATH": _path()})
     try:
@@ -102,9 +104,14 @@ def _end(daemon: subprocess.Popen[bytes]) -> None:
         daemon.wait()
 
 
+def _cgroups() -> list[Path]:
+    top = Path("/sys/fs/cgroup")
+    tops = [top] if (top / "cgroup.controllers").exists() else [place for place in top.iterdir() if place.is_dir()]
+    return [place / _CGROUP for place in tops if not place.is_symlink()]
+
+
 def _remove_cgroups() -> None:
-    for top in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")):
-        folder = top / _CGROUP
-        for below, _, _ in os.walk(folder, topdown=False):
+    for place in _cgroups():
+        for below, _, _ in os.walk(place, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(below)
