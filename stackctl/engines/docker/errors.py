@@ -29,6 +29,7 @@ def _known(
     return _Known(re.compile(pattern, re.IGNORECASE), kind, code, field, hint)
 
 
+_READ_ONLY_HINT: Final = "configs and secrets are copied into the container: leave read_only out, or bind a file"
 _KNOWN: Final = (
     _known(r"name \"?/?\S+\"? is already in use", Conflict, "name-taken", "name"),
     _known(r"invalid container name", ContainerError, "invalid-name", "name"),
@@ -59,7 +60,9 @@ _KNOWN: Final = (
     _known(r"unknown capability|invalid cap", ContainerError, "unknown-capability", "cap_add"),
     _known(r"sysctl \"?([\w.]+)\"? (?:is not|not allowed)", ContainerError, "sysctl-not-namespaced", "sysctls.{}"),
     _known(r"memory limit|minimum memory|cpus? are available|pids limit", ContainerError, "limit", "limits"),
-    _known(r"rootfs is marked read-only", ContainerError, "read-only-content", "read_only"),
+    _known(
+        r"rootfs is marked read-only", ContainerError, code="read-only-content", field="read_only", hint=_READ_ONLY_HINT
+    ),
 )
 _EMPTY_WORDS: Final = (
     "Error response from daemon: ",
