@@ -21,6 +21,7 @@ from stackctl.model.container import (
 from stackctl.model.root import HostRoot, OverlayRoot
 from stackctl.runtime.init.plan import (
     Bind,
+    DeviceMount,
     DeviceNode,
     InitMount,
     InitPlan,
@@ -30,6 +31,7 @@ from stackctl.runtime.init.plan import (
 )
 from stackctl.runtime.kernel import capabilities, devices, libc, rlimits, seccomp
 from stackctl.runtime.record import Container
+from stackctl.runtime.volume_options import Bound, FileSystem, source_of
 from stackctl.runtime.volumes import VolumeStore
 
 DOCKER_SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock")
@@ -293,13 +295,20 @@ def _volume(container: Container, mount: VolumeMount, volumes: VolumeStore) -> B
             code="volume-missing",
             field=f"mounts.{mount.target}",
         )
+    source = source_of(volume.spec)
+    is_remote = isinstance(source, FileSystem) and source.is_remote
     return Bind(
         encode(volume.mountpoint),
         encode(mount.target),
-        mount.read_only,
+        mount.read_only or (isinstance(source, Bound) and source.is_read_only),
         below=encode(mount.subpath),
         seed_from_image=not mount.nocopy and not mount.subpath,
+        file_system=_file_system(source) if isinstance(source, FileSystem) and is_remote else None,
     )
+
+
+def _file_system(source: FileSystem) -> DeviceMount:
+    return DeviceMount(encode(source.kind), encode(source.device), source.flags, encode(source.data))
 
 
 def _tmpfs(container: Container, mount: TmpfsMount) -> Tmpfs:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.model.volume import VolumeSpec
 from stackctl.runtime.faults import fault_point
+from stackctl.runtime.kernel import libc
 from stackctl.runtime.paths import EnginePaths, drop_half_written, write_atomically
+from stackctl.runtime.volume_options import Bound, FileSystem, source_of
 from stackctl.wire import codec
 
 
@@ -65,13 +67,31 @@ class VolumeStore:
         if self._known.pop(name, None) is None:
             raise NotFound(f"no such volume: {name}")
         folder = f"{self._paths.volumes}/{name}"
+        self.unmount(name)
         # Order: without its spec.json a folder is no volume; one rename makes it trash.
         os.rename(folder, f"{self._paths.trash}/volume-{name}-{time.time_ns()}")
 
+    def mount(self, volume: Volume) -> None:
+        """See that a file system of this machine that a volume is made of is mounted. Raises OSError.
+
+        One mount serves all its users, so that they share what it holds, and stays for those that outlive us. One
+        of another machine is mounted by each container for itself: its server must not keep the engine waiting.
+        """
+        source = source_of(volume.spec)
+        if isinstance(source, FileSystem) and not source.is_remote and not os.path.ismount(volume.mountpoint):
+            libc.mount(source.device, volume.mountpoint, source.kind, source.flags, source.data)
+
+    def unmount(self, name: str) -> None:
+        """Take away what ``mount`` has mounted; harmless when there is nothing. Processes that use it go on."""
+        mountpoint = f"{self._paths.volumes}/{name}/_data"
+        if os.path.ismount(mountpoint):
+            libc.umount(mountpoint, libc.MNT_DETACH)
+
     def _mountpoint(self, spec: VolumeSpec) -> str:
-        options = dict(spec.options)
-        if options.get("device") and "bind" in options.get("o", "").split(","):
-            return options["device"]
+        with contextlib.suppress(EngineError):  # of another version of ours, that knew more
+            source = source_of(spec)
+            if isinstance(source, Bound):
+                return source.path
         return f"{self._paths.volumes}/{spec.name}/_data"
 
     def _drop_half_made(self, name: str) -> None:
@@ -100,9 +120,4 @@ def _check(spec: VolumeSpec) -> None:
             code="volume-driver",
             hint="only the driver local is built in",
         )
-    options = dict(spec.options)
-    if options and not (options.get("device", "").startswith("/") and "bind" in options.get("o", "").split(",")):
-        raise EngineError(
-            f"volume {spec.name}: only driver_opts of a bind (o: bind, device: /path) are supported yet",
-            code="volume-driver",
-        )
+    source_of(spec)

@@ -46,6 +46,15 @@ class OverlayMount(NamedTuple):
     work: bytes
 
 
+class DeviceMount(NamedTuple):
+    """A file system that is mounted on a bind's source first, for this container alone: arguments of mount(2)."""
+
+    kind: bytes
+    device: bytes
+    flags: int
+    data: bytes
+
+
 class Bind(NamedTuple):
     """A host path seen at ``target`` in the container.
 
@@ -61,6 +70,7 @@ class Bind(NamedTuple):
     propagation: int = 0
     attributes: int = 0
     seed_from_image: bool = False
+    file_system: DeviceMount | None = None
 
 
 class Tmpfs(NamedTuple):

@@ -168,12 +168,17 @@ def bind(root: int, item: Bind, forbidden: frozenset[int] = frozenset()) -> None
 
     ``forbidden`` are devices, as ``kernel_devices`` returns them, that nothing may be mounted over.
     """
+    if item.file_system is not None:
+        kind, device, flags, data = item.file_system
+        libc.mount(device, item.source, kind, flags, data)
     source = item.source_fd if item.source_fd >= 0 else _copy_tree(item)
     is_directory = paths.is_directory(source)
+    # Where the image has nothing, a volume keeps its own owner and mode.
+    is_seeded = item.seed_from_image and is_directory and _exists(root, item.target)
     make = paths.make_directory if is_directory else paths.make_file
     target = make(root, item.target)
     _refuse(target, item.target, forbidden)
-    if item.seed_from_image and is_directory:
+    if is_seeded:
         seed.fill_if_empty(source, root, item.target)
     attributes = item.attributes | (libc.MOUNT_ATTR_RDONLY if item.is_read_only else 0)
     if attributes:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Final
 
-from stackctl.model.container import RestartPolicy
+from stackctl.model.container import RestartPolicy, VolumeMount
 from stackctl.runtime import health
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel import features
@@ -160,3 +160,10 @@ def release(world: World, container: Container) -> None:
         container.logs.mark_ended()
         container.logs = None
     world.cgroups.remove(world.paths.engine_id, container.id)
+    used = {name for other in world.containers.values() if other.is_running for name in _volumes(other)}
+    for name in _volumes(container) - used:
+        world.volumes.unmount(name)
+
+
+def _volumes(container: Container) -> set[str]:
+    return {mount.volume for mount in container.spec.mounts if isinstance(mount, VolumeMount)}

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from stackctl.errors import Conflict, ContainerError, EngineError
-from stackctl.model.container import ContainerSpec, HostNetwork, ShareNetwork
+from stackctl.model.container import ContainerSpec, HostNetwork, ShareNetwork, VolumeMount
 from stackctl.runtime import health, spawn
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.init import child
@@ -139,6 +139,7 @@ def _launch(world: World, container: Container, done: Done) -> None:
         pid_owner = _owner(world, container, "pid_mode", spec.pid_mode)
         world.networks.acquire(container, hostname_of(container), owner, others=world.containers.values())
         fault_point("start: addresses and ports held")
+        _mount_volumes(world, container)
         cgroup = world.cgroups.create(world.paths.engine_id, container.id)
         container.facts.oom_kills_before = world.cgroups.oom_kills(world.paths.engine_id, container.id)
         container.told = tuple(world.cgroups.apply_limits(cgroup, spec.limits))
@@ -187,6 +188,18 @@ def _launch(world: World, container: Container, done: Done) -> None:
             world.loop, report, lambda data: _finish(world, container, report, data, done)
         )
         undo.pop_all()
+
+
+def _mount_volumes(world: World, container: Container) -> None:
+    for mount in container.spec.mounts:
+        volume = world.volumes.find(mount.volume) if isinstance(mount, VolumeMount) else None
+        if volume is None:
+            continue
+        try:
+            world.volumes.mount(volume)
+        except OSError as error:
+            message = f"container {container.name}: volume {volume.spec.name} cannot be mounted: {error.strerror}"
+            raise ContainerError(message, code="volume-mount", field=f"mounts.{mount.target}") from error
 
 
 def _bring_up(

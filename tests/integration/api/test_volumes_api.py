@@ -81,7 +81,7 @@ def test_a_volume_in_use_stays(docker: Docker, shared_engine: Engine, tmp_path: 
     [
         (("create", "a/b"), "includes invalid characters for a local volume name"),
         (("create", "--driver", "nfs", "xx"), 'plugin "nfs" not found'),
-        (("create", "-o", "type=nfs", "-o", "device=:/x", "xx"), "only driver_opts of a bind"),
+        (("create", "-o", "type=nfs", "-o", "device=:/x", "xx"), "does not say where its server is"),
         (("inspect", "nowhere"), "o such volume"),
         (("rm", "nowhere"), "o such volume"),
     ],

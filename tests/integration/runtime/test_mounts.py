@@ -295,3 +295,55 @@ def test_mounts_travel_as_the_propagation_says(engine: Engine, tmp_path: Path, s
         to_host = [k for k in kinds if os.path.ismount(shared_mount / k)]
 
     assert (from_host, to_host) == (["rslave", "rshared"], ["rshared"])
+
+
+_OPTIONS = """
+    name: options
+    services:
+      web: &it
+        image: data
+        command: sleep 1000
+        stop_grace_period: 0s
+        volumes: ["mem:/mem", "over:/over", "bound:/bound"]
+      other: *it
+    volumes:
+      mem: {driver: local, driver_opts: {type: tmpfs, device: tmpfs, o: "size=1m,uid=1000,noexec"}}
+      over:
+        driver_opts: {type: overlay, device: x, o: "lowerdir=%(d)s/low,upperdir=%(d)s/up,workdir=%(d)s/work"}
+      bound: {driver_opts: {type: none, device: "%(d)s/low", o: "bind,ro"}}
+"""
+
+
+def test_volumes_are_file_systems_with_options_and_shared(engine: Engine, tmp_path: Path) -> None:
+    for name in ("low", "up", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "low" / "file").write_text("low\n")
+    with composed(engine, tmp_path / "s", _OPTIONS % {"d": tmp_path}, "-d") as stack:
+        mounts = stack.sh("web", "grep -E ' /(mem|over|bound) ' /proc/mounts").splitlines()
+        stack.sh("web", "echo new >/mem/note; echo new >/over/file; ! touch /bound/x 2>/dev/null")
+        seen = stack.sh("other", "cat /mem/note /over/file /bound/file; stat -c %u /mem; df -k /mem | tail -n 1")
+        stack.run("restart", "web")
+        kept = stack.sh("web", "cat /mem/note")
+        stack.run("stop")
+        stack.run("start")
+        lost = stack.sh("web", "ls /mem; cat /over/file")
+
+    assert [line.split()[2] for line in mounts[:2]] == ["tmpfs", "overlay"]
+    assert "noexec" in mounts[0].split()[3].split(",") and "ro" in mounts[2].split()[3].split(",")
+    assert seen.split()[:4] == ["new", "new", "low", "1000"] and seen.split()[5] == "1024"
+    assert (kept, lost) == ("new\n", "new\n")
+    assert (tmp_path / "up" / "file").read_text() == "new\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("{type: tmpfs}", "has driver options and no device"),
+        ("{type: nfs, device: ':/x', o: 'addr=nas.local,rw'}", "has addr=nas.local, which is no address"),
+        ("{type: nosuch, device: tmpfs}", "cannot be mounted: No such device"),
+    ],
+)
+def test_a_volume_that_cannot_be_mounted_says_why(engine: Engine, tmp_path: Path, options: str, why: str) -> None:
+    text = one_service("command: sleep 1000, volumes: ['vol:/v']") + f"volumes: {{vol: {{driver_opts: {options}}}}}\n"
+    with composed(engine, tmp_path / "s", text) as stack:
+        assert why in stack.run("up", "-d", status=1).err
