@@ -147,7 +147,9 @@ class Extends:
         if not documents:
             return None
         folder = os.path.dirname(full)
-        root, resets = self._workshop.layer(documents[0], self._environment, base_dir=folder, earlier=None)
+        root, resets = self._workshop.layer(
+            documents[0], self._environment, base_dir=folder, earlier=None, is_brought=True
+        )
         return _File(full, folder, child_mapping(root, "services"), resets)
 
     def _report_missing(self, mark: Mark) -> None:

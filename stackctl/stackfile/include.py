@@ -89,7 +89,7 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
                 hint="copy the files beside this one",
             )
             return None
-    context = workshop.context(base_dir)._replace(base_dir=base_dir)
+    context = workshop.context(base_dir, is_brought=True)._replace(base_dir=base_dir)
     files = [local_path(path, context) for path, _ in paths]
     folder = local_path(directory, context) if directory else os.path.dirname(files[0])
     base = folder if not directory or os.path.isabs(directory) or os.path.isdir(folder) else os.path.dirname(folder)

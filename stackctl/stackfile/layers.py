@@ -95,18 +95,18 @@ class Workshop:
             return None
         return decode_text(content, file=file, problems=self.problems)
 
-    def context(self, base_dir: str) -> Context:
+    def context(self, base_dir: str, *, is_brought: bool) -> Context:
         """Return what transforms need to know for a file whose paths start at ``base_dir``.
 
-        Paths that are to stay relative are so to the project's folder, those of files in other folders too.
+        Where paths stay relative, those of files that another one brought become relative to the project's folder.
         """
         folder: str | None = base_dir
         if not self.resolves_paths:
-            folder = os.path.relpath(base_dir, self.project_dir) if base_dir != self.project_dir else None
+            folder = os.path.relpath(base_dir, self.project_dir) if is_brought else None
         return Context(self.problems, folder, self.home)
 
     def layer(
-        self, document: Node, environment: Environment, *, base_dir: str, earlier: Node | None
+        self, document: Node, environment: Environment, *, base_dir: str, earlier: Node | None, is_brought: bool
     ) -> tuple[Mapping, list[Path]]:
         """Return one document in canonical form, and the paths it resets."""
         if environment not in self.environments:
@@ -124,7 +124,7 @@ class Workshop:
         if not isinstance(document, Mapping):
             return Mapping({}, {}, document.mark), resets
         self._warn_about_version(document)
-        found = canonical(without(document, ["version"]), self.context(base_dir))
+        found = canonical(without(document, ["version"]), self.context(base_dir, is_brought=is_brought))
         assert isinstance(found, Mapping)
         return found, resets
 
@@ -200,12 +200,20 @@ def load_files(
         if asked_by is not None:
             workshop.note_asked(file, "included", asked_by)
         documents = workshop.parse(file, asked_by=asked_by)
-        if documents == []:
-            _report_empty(file, workshop)
         for document in documents or ():
-            total = _add(total, document, workshop, environment, base_dir=base_dir, chain=(*chain, file))
+            total = _add(
+                total,
+                document,
+                workshop,
+                environment,
+                base_dir=base_dir,
+                chain=(*chain, file),
+                is_included=asked_by is not None,
+            )
     assert isinstance(total, Mapping)
-    return settle(total, workshop.context(base_dir), is_included=asked_by is not None)
+    if asked_by is None and not total.entries:
+        _report_empty(files[-1], workshop)
+    return settle(total, workshop.context(base_dir, is_brought=asked_by is not None), is_included=asked_by is not None)
 
 
 def _add(
@@ -216,11 +224,12 @@ def _add(
     *,
     base_dir: str,
     chain: tuple[str, ...],
+    is_included: bool,
 ) -> Node:
     if isinstance(document, Scalar) and document.value is None:
         _report_empty(chain[-1], workshop)
         return total
-    found, resets = workshop.layer(document, environment, base_dir=base_dir, earlier=total)
+    found, resets = workshop.layer(document, environment, base_dir=base_dir, earlier=total, is_brought=is_included)
 
     def load_included(sub: Included) -> Mapping:
         below = Environment({**sub.variables, **environment.variables})

@@ -23,7 +23,7 @@ from stackctl.stackfile.interpolate import Environment, Use, variables_used
 from stackctl.stackfile.layers import Workshop, load_files
 from stackctl.stackfile.node import Mapping as MappingNode
 from stackctl.stackfile.node import child_mapping, plain, positions, with_entries, with_entry
-from stackctl.stackfile.normalise import drop_unused, named, normalise, without_empty_resources
+from stackctl.stackfile.normalise import completed, drop_unused, normalise, without_empty_resources
 from stackctl.stackfile.problems import Problems, did_you_mean
 from stackctl.stackfile.profiles import select, with_dependencies
 from stackctl.stackfile.schema import NodePlaces, check_node
@@ -150,9 +150,8 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     profiles = active_profiles(project, request.profiles)
     root, disabled = select(root, profiles=profiles, named=request.services)
     root = _resolve_environments(root, workshop, environment, reads_files=request.has_resolved_environment)
-    is_whole = request.is_normalised
-    folder = project.directory if request.has_absolute_paths else "."
-    root = normalise(root, name=name, base_dir=folder) if is_whole else named(root, name)
+    finish = normalise if request.is_normalised else completed
+    root = finish(root, name=name, base_dir=project.directory if request.has_absolute_paths else ".")
     tree = plain(root)
     if not isinstance(tree, dict):
         return None

@@ -9,6 +9,7 @@ from stackctl.stackfile.node import (
     Scalar,
     Sequence,
     child_mapping,
+    is_null,
     mapping,
     text_of,
     with_entries,
@@ -68,6 +69,45 @@ def normalise(root: Mapping, *, name: str, base_dir: str) -> Mapping:
 def named(root: Mapping, name: str) -> Mapping:
     """Return the tree with the project's name."""
     return with_entry(root, "name", _name_node(root, name))
+
+
+def completed(root: Mapping, *, name: str, base_dir: str) -> Mapping:
+    """Return the tree with only those defaults that go without saying even in a tree that is not normalised."""
+    services = child_mapping(root, "services") or mapping({}, root.mark)
+    found = {key: _completed(node, base_dir) for key, node in services.entries.items()}
+    root = named(with_entry(root, "services", with_entries(services, found)), name)
+    for kind in _RESOURCES:
+        resources = child_mapping(root, kind)
+        if resources is not None:
+            entries: dict[str, Node] = {
+                key: mapping({}, node.mark) if is_null(node) else node for key, node in resources.entries.items()
+            }
+            root = with_entry(root, kind, with_entries(resources, entries))
+    return root
+
+
+def _completed(service: Node, base_dir: str) -> Node:
+    if not isinstance(service, Mapping):
+        return service
+    service = _without_defaults(_with_sorted_hosts(_without_empty(service)))
+    service = _with_requirements(_with_ports(service))
+    build = child_mapping(service, "build")
+    if build is not None and "context" not in build.entries:
+        service = with_entry(service, "build", with_entry(build, "context", Scalar(base_dir, build.mark)))
+    return omit(_with_secret_targets(service))
+
+
+def _with_requirements(service: Mapping) -> Mapping:
+    written = child_mapping(service, "depends_on")
+    if written is None:
+        return service
+    entries: dict[str, Node] = {
+        name: with_entry(node, "required", Scalar(True, node.mark))
+        if isinstance(node, Mapping) and "required" not in node.entries
+        else node
+        for name, node in written.entries.items()
+    }
+    return with_entry(service, "depends_on", with_entries(written, entries))
 
 
 def drop_unused(root: Mapping) -> Mapping:
@@ -215,11 +255,8 @@ def _with_networks(service: Mapping) -> Mapping:
 
 
 def _with_dependencies(service: Mapping) -> Mapping:
-    written = child_mapping(service, "depends_on")
-    entries: dict[str, Node] = {}
-    for name, node in written.entries.items() if written is not None else ():
-        is_partial = isinstance(node, Mapping) and "required" not in node.entries
-        entries[name] = with_entry(node, "required", Scalar(True, node.mark)) if is_partial else node  # type: ignore[arg-type]  # a Mapping
+    written = child_mapping(_with_requirements(service), "depends_on")
+    entries: dict[str, Node] = dict(written.entries) if written is not None else {}
     for name, (mark, restarts) in implied_dependencies(service).items():
         if name not in entries:
             entries[name] = mapping(
