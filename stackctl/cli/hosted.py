@@ -94,6 +94,14 @@ class HostedClient(EngineClient):
 
     # -- where Docker differs -------------------------------------------------------------------------
 
+    def events(
+        self, *, since: str = "", until: str = "", kinds: Sequence[str] = (), labels: Sequence[str] = ()
+    ) -> Iterator[dict[str, Any]]:
+        """See ``EngineClient.events``; without the label that is for planning alone."""
+        for event in super().events(since=since, until=until, kinds=kinds, labels=labels):
+            ((event.get("Actor") or {}).get("Attributes") or {}).pop(SPEC, None)
+            yield event
+
     def containers(
         self, *, all: bool = False, labels: Sequence[str] = (), statuses: Sequence[str] = ()
     ) -> list[dict[str, Any]]:

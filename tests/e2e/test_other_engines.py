@@ -150,6 +150,20 @@ def test_what_runs_there_is_reached(elsewhere: Engine, tmp_path: Path) -> None:
         assert stack.states() == {"reach-other-1": "running"}
 
 
+def test_hooks_run_until_they_have_ended_well(docker_stack: Stack) -> None:
+    hook = "test -e /ready && echo ran >> /ran"
+    lifted = {"post_start": [{"command": ["sh", "-c", hook]}], "pre_stop": [{"command": ["false"]}]}
+    docker_stack.write({"web": {**FOREVER, **lifted}})
+    failed = docker_stack.run("up", "-d", status=1).err
+    assert "error[hook-failed]" in failed
+    assert changes(docker_stack) == [("there-web-1", "start", "post_start has not run to its end")]
+    docker_stack.run("exec", "-T", "web", "touch", "/ready")
+    docker_stack.run("up", "-d")
+    assert changes(docker_stack) == []
+    assert docker_stack.run("exec", "-T", "web", "cat", "/ran").out == "ran\n"
+    assert "pre_stop: false ended with exit code 1" in docker_stack.run("stop").err
+
+
 def test_docker_compose_sees_the_stack_and_takes_it_down(docker_stack: Stack, docker_host: DockerHost) -> None:
     docker_stack.write({"web": FOREVER})
     docker_stack.run("up", "-d")

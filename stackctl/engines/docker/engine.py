@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 from stackctl import labels
@@ -14,7 +15,7 @@ from stackctl.engines.docker.builds import DockerBuilds
 from stackctl.engines.docker.contents import SentContents, contents_tar
 from stackctl.engines.docker.create import create_body, endpoint, network_body, spec_label, update_body, volume_body
 from stackctl.engines.docker.errors import told_by_docker
-from stackctl.engines.docker.hooks import run_post_start, run_pre_stop
+from stackctl.engines.docker.hooks import is_post_start_due, run_post_start, run_pre_stop
 from stackctl.engines.docker.images import DockerImages
 from stackctl.engines.docker.observe import observed_container, observed_network, observed_volume
 from stackctl.engines.docker.waiting import await_condition
@@ -112,8 +113,14 @@ class DockerEngine:
             return ()
         with ThreadPoolExecutor(min(_AT_ONCE, len(ids)), thread_name_prefix="inspect") as pool:
             shapes = list(pool.map(self._inspect, ids))
-        found = [observed_container(shape, networks) for shape in shapes if shape is not None]
+        found = [self._observed(shape, networks) for shape in shapes if shape is not None]
         return tuple(sorted(found, key=lambda container: container.name))
+
+    def _observed(self, shape: Mapping[str, Any], networks: Mapping[str, str]) -> ObservedContainer:
+        found = observed_container(shape, networks)
+        if found.spec is not None and is_post_start_due(self._api, shape, found.spec):
+            return replace(found, is_post_start_due=True)
+        return found
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
@@ -218,7 +225,7 @@ class DockerEngine:
         """Create a container, not started; return its id."""
         if not spec.argv:
             raise ContainerError(f"container {spec.name}: no command", code="no-command", field="argv")
-        existing = self._inspect(spec.name)
+        existing = self._find_or_none(spec.name, "")
         if existing is not None:
             self._check_is(existing, spec)
             created = str(existing["Id"])
@@ -274,21 +281,21 @@ class DockerEngine:
 
     def _start(self, name: str, expect_id: str) -> None:
         found = self._find(name, expect_id)
-        if found["State"]["Running"] and not found["State"]["Restarting"]:
-            return
         spec = observed_container(found, {}).spec
+        is_running = found["State"]["Running"] and not found["State"]["Restarting"]
         if found["State"]["Status"] == "created" and spec is not None:
             # Whoever created it may have died before it was whole.
             self._complete(found["Id"], spec)
         with told_by_docker(f"container {name}"):
-            self._api.ask("POST", f"/containers/{found['Id']}/start")
-            if spec is not None:
+            if not is_running:
+                self._api.ask("POST", f"/containers/{found['Id']}/start")
+            if spec is not None and (not is_running or is_post_start_due(self._api, found, spec)):
                 run_post_start(self._api, found["Id"], spec)
 
     def _stop(self, name: str, expect_id: str, grace_s: float) -> str:
-        if self._inspect(name) is None:
+        found = self._find_or_none(name, expect_id)
+        if found is None:
             return ""
-        found = self._find(name, expect_id)
         spec = observed_container(found, {}).spec
         said = ""
         with told_by_docker(f"container {name}"):
@@ -308,24 +315,33 @@ class DockerEngine:
                 raise
 
     def _remove(self, name: str, expect_id: str) -> None:
-        if self._inspect(name) is None:
+        found = self._find_or_none(name, expect_id)
+        if found is None:
             return
-        found = self._find(name, expect_id)
         with told_by_docker(f"container {name}"):
             _ignore_missing(lambda: self._api.ask("DELETE", f"/containers/{found['Id']}"))
 
     def _rename(self, name: str, new_name: str) -> None:
-        if self._inspect(name) is None and self._inspect(new_name) is not None:
+        found = self._find_or_none(name, "")
+        if found is None and self._find_or_none(new_name, "") is not None:
             return
-        found = self._find(name, "")
+        found = found or self._find(name, "")
         with told_by_docker(f"container {name}"):
             self._api.ask("POST", f"/containers/{found['Id']}/rename", query={"name": new_name})
 
     def _find(self, name: str, expect_id: str) -> dict[str, Any]:
         """Return the container of an exact name. Raises NotFound; Conflict when it is not ``expect_id``."""
-        found = self._inspect(name)
-        if found is None or found["Name"] != f"/{name}":
+        found = self._find_or_none(name, expect_id)
+        if found is None:
             raise NotFound(f"no such container: {name}", code="no-such-container")
+        return found
+
+    def _find_or_none(self, name: str, expect_id: str) -> dict[str, Any] | None:
+        """Return the same, None when nothing has the name: engines also take the beginning of an id for one."""
+        with told_by_docker():
+            found = self._inspect(name)
+        if found is None or found["Name"] != f"/{name}":
+            return None
         if expect_id and found["Id"] != expect_id:
             raise changed("container", name)
         return found

@@ -52,7 +52,7 @@ _KNOWN: Final = (
     _known(r"invalid address|no configured subnet|does not belong to any", EngineError, "bad-address", "networking"),
     _known(r"active endpoints", Conflict, "network-in-use"),
     _known(r"volume is in use", Conflict, "volume-in-use"),
-    _known(r"cannot join network .*non running", Conflict, "network-owner-not-running", "networking"),
+    _known(r"cannot join .*non running", Conflict, "namespace-owner-not-running", "networking"),
     _known(r"network \S+ not found|no such network|find a network match", NotFound, "no-such-network", "networking"),
     _known(r"invalid signal|not a valid signal", ContainerError, "unknown-signal"),
     _known(r"cannot remove a running container|container is running", Conflict, "container-running"),

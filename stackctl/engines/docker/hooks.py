@@ -1,15 +1,44 @@
-"""Commands at points of a container's life, run by whoever starts and stops it: a Docker Engine does not know them."""
+"""Commands at points of a container's life, run by whoever starts and stops it: a Docker Engine does not know them.
+
+That what is to run after a start has ended well is noted in a file of the container, with the time of that start:
+Docker lets nothing else be written on a container that runs. Where its files are read-only, it counts as noted.
+"""
 
 from __future__ import annotations
 
+import io
+import tarfile
+from collections.abc import Mapping
+from typing import Any, Final
+
 from stackctl.engines.docker.api import Api
-from stackctl.errors import ContainerError, EngineError
+from stackctl.errors import ContainerError, EngineError, NotFound
 from stackctl.model.container import ContainerSpec
 from stackctl.model.hook import Hook
+
+_NOTE: Final = ".stackctl-post-start"
+
+
+def is_post_start_due(api: Api, shape: Mapping[str, Any], spec: ContainerSpec) -> bool:
+    """Say whether a container runs for which ``run_post_start`` has not ended well; ``shape`` is its inspection."""
+    if not spec.post_start or spec.read_only or shape["State"]["Status"] != "running":
+        return False
+    try:
+        api.ask("GET", f"/containers/{shape['Id']}/archive", query={"path": _note_of(shape)})
+    except NotFound:
+        return True
+    return False
+
+
+def _note_of(shape: Mapping[str, Any]) -> str:
+    started = "".join(one for one in shape["State"]["StartedAt"] if one.isalnum())
+    return f"/{_NOTE}-{started}"
 
 
 def run_post_start(api: Api, container_id: str, spec: ContainerSpec) -> None:
     """Run what is to run after a start, one after the other. Raises ContainerError for the first that fails."""
+    if not spec.post_start:
+        return
     for number, hook in enumerate(spec.post_start):
         code = _run(api, container_id, hook)
         if code:
@@ -18,6 +47,18 @@ def run_post_start(api: Api, container_id: str, spec: ContainerSpec) -> None:
                 code="hook-failed",
                 field=f"post_start.{number}",
             )
+    if not spec.read_only:
+        path = _note_of(api.ask("GET", f"/containers/{container_id}/json"))
+        for _ in api.send("PUT", f"/containers/{container_id}/archive", _empty_file(path), query={"path": "/"}):
+            pass
+
+
+def _empty_file(path: str) -> io.BytesIO:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(path.lstrip("/")))
+    raw.seek(0)
+    return raw
 
 
 def run_pre_stop(api: Api, container_id: str, spec: ContainerSpec) -> str:
