@@ -127,13 +127,15 @@ def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
     if isinstance(node, Sequence):
         for at, item in enumerate(node.items):
             text = text_of(item) or ""
-            cut = min((text.find(char) for char in "=:" if char in text), default=0)
-            if cut < 1:
+            cut = text.find("=" if "=" in text else ":")
+            if cut < 1 or ":" in text[:cut]:
                 bad_value(context, (*path, at), item.mark, why=f"must be `NAME=ADDRESS`, not `{text}`")
                 continue
             found += [(text[:cut], part, item) for part in text[cut + 1 :].split(",")]
     elif isinstance(node, Mapping):
         for name, entry in node.entries.items():
+            if not name or set(name) & set("=:"):
+                bad_value(context, path, node.keys[name], why=f"has the host name `{name}`, which is none")
             for item in entry.items if isinstance(entry, Sequence) else (entry,):
                 found += [(name, part.strip(), item) for part in (text_of(item) or "").split(",")]
     else:

@@ -103,8 +103,9 @@ class _Expansion:
         inner = template[dollar + 2 : close]
         end = _end_of_name(inner, 0)
         name, rest = inner[:end], inner[end:]
-        if not name:
-            self._faults.append(Fault("syntax", "", "a variable name is expected after `${`", expression))
+        if not name or "\n" in inner:
+            why = "a variable name is expected after `${`" if not name else "it must be on one line"
+            self._faults.append(Fault("syntax", name, why, expression))
             return expression, close + 1
         if not rest:
             return self._plain(name, expression), close + 1
