@@ -35,7 +35,8 @@ class Diagnostic:
 
     ``code`` is stable and kebab-case. ``summary`` names the kind of problem and never contains
     the user's own names; ``detail`` says what, in full sentences; ``hint`` says how to mend it.
-    ``sources`` are the places concerned, the most specific first.
+    ``sources`` are the places concerned, the most specific first. Where the engine does not know them,
+    ``subject`` names the container and the field of its specification, so that who reads the stack file can.
     """
 
     severity: Severity
@@ -44,6 +45,7 @@ class Diagnostic:
     detail: str = ""
     hint: str = ""
     sources: tuple[SourceRange, ...] = ()
+    subject: tuple[str, str] = ("", "")
 
 
 def render(diagnostic: Diagnostic, *, text_of_line: dict[tuple[str, int], str]) -> str:

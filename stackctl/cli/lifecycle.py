@@ -71,7 +71,7 @@ def _change(verb: Verb, services: tuple[str, ...], **options: Any) -> bool:
         raise _no_container(f'service "{missing[0]}"')
     if engine is None or not containers or (missing and not named):
         return False
-    change_existing(settings, engine, project, verb, services=tuple(named), **options)
+    change_existing(settings, engine, project, verb, containers, services=tuple(named), **options)
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from stackctl.cli import declared
@@ -71,16 +71,28 @@ def run(service: str, detach: bool, removes: bool, is_quiet: bool, **given: Any)
     settings = settings.with_quiet_builds() if given["quiet_build"] else settings
     container = _create(settings.with_progress("quiet") if is_quiet else settings, engine, document.name, request)
     if detach:
-        with as_shells_exit():
+        with as_shells_exit(), _placed(settings, service, given):
             engine.start_container(container)
         print(container)
         return
     with ExitStack() as cleanup:
         if removes:
             cleanup.callback(_remove, engine, container)
-        status = _attend(engine, container, has_tty=has_tty, has_input=given["interactive"])
+        with _placed(settings, service, given):
+            status = _attend(engine, container, has_tty=has_tty, has_input=given["interactive"])
     if status:
         raise Failure(status)
+
+
+@contextmanager
+def _placed(settings: Settings, service: str, given: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except EngineError as error:
+        from stackctl.cli.start_errors import place_one  # the parser of stack files: only after a failure
+
+        place_one(settings, error, service, given)
+        raise
 
 
 def _create(settings: Settings, engine: EngineClient, project: str, request: RunRequest) -> str:

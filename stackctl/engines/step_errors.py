@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from stackctl.diagnostics import Diagnostic, SourceRange
+from stackctl.errors import StackctlError
 from stackctl.reconcile.action import AwaitCondition, CreateContainer, StartContainer
 from stackctl.reconcile.apply import Outcome
 
@@ -57,6 +58,7 @@ def located(outcome: Outcome, last_words: LastWords) -> Diagnostic:
     assert outcome.error is not None
     error = outcome.error
     where = _place(outcome, error.field)
+    action = outcome.step.action
     return Diagnostic(
         severity="error",
         code=error.code,
@@ -64,6 +66,17 @@ def located(outcome: Outcome, last_words: LastWords) -> Diagnostic:
         detail="\n".join([str(error), *_log_lines(outcome, last_words)]),
         hint=error.hint,
         sources=(where,) if where else (),
+        subject=(action.name, error.field) if where is None and isinstance(action, StartContainer) else ("", ""),
+    )
+
+
+def located_in(error: StackctlError, origin: Mapping[str, SourceRange]) -> Diagnostic:
+    """Return what a container cannot be started for, with the best place that ``origin`` has."""
+    where = nearest(origin, error.field)
+    summary = _SUMMARIES.get(error.code, "Container cannot be started")
+    sources = (where,) if where else ()
+    return Diagnostic(
+        severity="error", code=error.code, summary=summary, detail=str(error), hint=error.hint, sources=sources
     )
 
 
@@ -86,13 +99,13 @@ def _printable(line: str) -> str:
 def _place(outcome: Outcome, field: str) -> SourceRange | None:
     action = outcome.step.action
     if isinstance(action, CreateContainer):
-        return _nearest(action.spec.origin, field)
+        return nearest(action.spec.origin, field)
     if isinstance(action, StartContainer) and outcome.step.origin:
-        return _nearest(outcome.step.origin, field)
+        return nearest(outcome.step.origin, field)
     return outcome.step.source
 
 
-def _nearest(origin: Mapping[str, SourceRange], field: str) -> SourceRange | None:
+def nearest(origin: Mapping[str, SourceRange], field: str) -> SourceRange | None:
     """Return where the item, else the field it is of, else the image that says it, else the service is written."""
     whole = field.partition(".")[0]
     names = (field, whole, "image_ref", "") if whole in _OF_IMAGES else (field, whole, "")

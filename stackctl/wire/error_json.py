@@ -1,6 +1,6 @@
 """The JSON form of an exception: what a failed request answers, and the end of a stream says.
 
-``message`` is Docker's; ``kind`` (the class), ``code``, ``hint`` and ``diagnostics`` are ours. Whatever is
+``message`` is Docker's; ``kind`` (the class), ``code``, ``hint``, ``field`` and ``diagnostics`` are ours. Whatever is
 missing or misshapen is taken as absent, so that another engine's answer reads as well.
 """
 
@@ -29,6 +29,8 @@ def error_to_json(error: StackctlError) -> dict[str, Any]:
     shape: dict[str, Any] = {"message": error.message, "kind": errors.kind_of(error), "code": error.code}
     if error.hint:
         shape["hint"] = error.hint
+    if error.field:
+        shape["field"] = error.field
     if error.diagnostics:
         from stackctl.wire import codec  # only failures about text need it
 
@@ -48,6 +50,7 @@ def error_from_json(shape: object, *, status: int = 500) -> StackctlError:
         code=_text(shape, "code") or None,
         hint=_text(shape, "hint"),
         diagnostics=diagnostics_from_json(shape.get("diagnostics")),
+        field=_text(shape, "field") or None,
     )
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.engine import Engine
-from tests.support.stack import stack_in
+from tests.support.engine import Engine, Result
+from tests.support.stack import FOREVER, Stack, stack_in
 
 
 class Case(NamedTuple):
@@ -216,16 +216,23 @@ def _marked_text() -> str:
 
 
 @pytest.fixture(scope="module")
-def said(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, str]]:
+def stack(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack_in(shared_engine, tmp_path_factory.mktemp("start"), "start") as made:
+        made.file.write_text(re.sub("[«»]", "", _marked_text()), encoding="utf-8")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def said(stack: Stack) -> dict[int, str]:
     """What one `up` says of all of them, by the line that is pointed at."""
-    text = re.sub("[«»]", "", _marked_text())
-    with stack_in(shared_engine, tmp_path_factory.mktemp("start"), "start") as stack:
-        stack.file.write_text(text, encoding="utf-8")
-        failed = stack.run("up", "-d", status=1)
-        blocks = re.split(r"^(?=error\[)", failed.err, flags=re.MULTILINE)[1:]
-        found = {int(block.partition("compose.yaml:")[2].partition(":")[0]): block for block in blocks}
-        assert len(found) == len(blocks), failed
-        yield found
+    return _blocks(stack.run("up", "-d", status=1))
+
+
+def _blocks(failed: Result) -> dict[int, str]:
+    blocks = re.split(r"^(?=error\[)", failed.err, flags=re.MULTILINE)[1:]
+    found = {int(block.partition("compose.yaml:")[2].partition(":")[0] or 0): block for block in blocks}
+    assert len(found) == len(blocks), failed
+    return found
 
 
 @pytest.mark.parametrize("name", _CASES)
@@ -249,3 +256,34 @@ def test_the_place_that_asked_for_what_failed_is_shown(said: dict[int, str], nam
 {case.said.format(name=f"start-s{number}-1")}
 """
     )
+
+
+def test_start_points_at_the_same_places(stack: Stack, said: dict[int, str]) -> None:
+    found = _blocks(stack.run("start", status=1))
+    assert len(found) > 25
+    assert found == {line: said.get(line) for line in found}
+
+
+def test_restart_points_at_the_place_that_asked_for_what_is_gone(shared_engine: Engine, tmp_path: Path) -> None:
+    with stack_in(shared_engine, tmp_path, "again") as stack:
+        source = tmp_path / "source"
+        source.touch()
+        stack.write({"web": {**FOREVER, "volumes": ["/tmp:/other", f"{source}:/data"]}})
+        stack.run("up", "-d")
+        source.unlink()
+        source.mkdir()
+        failed = stack.run("restart", status=1).err
+        source.rmdir()
+    assert f'"{source}:/data"' in failed
+    assert "mount: /data: Not a directory" in failed
+
+
+def test_run_points_at_the_stack_file_but_not_for_what_the_command_line_decides(stack: Stack) -> None:
+    number = list(_CASES).index("working directory")
+    name = f"s{number}"
+    failed = stack.run("run", "--rm", "-T", name, "true", status=1).err
+    assert "compose.yaml:" in failed
+    assert "working_dir: /bin/busybox\n" in failed
+    failed = stack.run("run", "--rm", "-T", "-w", "/etc/passwd", name, "true", status=1).err
+    assert "compose.yaml" not in failed
+    assert "working directory: /etc/passwd" in failed
