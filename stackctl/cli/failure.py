@@ -42,14 +42,19 @@ def error_text(
     """Return the error in full, without a final newline.
 
     Diagnostics come first, as they point at the text; the message itself follows, once, unless a diagnostic
-    says the same already.
+    is of the same failure.
     """
     parts = [diagnostic_text(diagnostic, lines=lines, has_colour=has_colour) for diagnostic in error.diagnostics]
-    if not any(error.message in diagnostic.detail for diagnostic in error.diagnostics):
+    if not any(_says(diagnostic, error) for diagnostic in error.diagnostics):
         parts.append(_headline("error", error.code, has_colour=has_colour) + error.message)
         if error.hint:
             parts[-1] += f"\nhint: {error.hint}"
     return "\n".join(parts)
+
+
+def _says(diagnostic: Diagnostic, error: StackctlError) -> bool:
+    is_it = diagnostic.severity == "error" and diagnostic.code == error.code
+    return is_it or error.message in diagnostic.detail
 
 
 def diagnostic_text(

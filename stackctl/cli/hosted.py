@@ -10,8 +10,9 @@ from functools import cached_property
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from stackctl.client.calls import encoded
 from stackctl.client.connection import Where
-from stackctl.client.engine_client import EngineClient, encoded
+from stackctl.client.engine_client import EngineClient
 from stackctl.client.http import Hijacked, Readable, Response, hijack, quote
 from stackctl.client.path_stat import PathStat
 from stackctl.errors import NotFound

@@ -1,4 +1,4 @@
-"""`prune` of `system` and `volume`: removing what nothing uses."""
+"""`prune` of `system`, `volume` and `network`: removing what nothing uses."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ def prune_volumes(wants_all: bool, force: bool, filters: tuple[str, ...]) -> Non
     """Remove volumes that no container has, with what they hold: those without a name of their own."""
     told = [f"all {'' if wants_all else 'anonymous '}volumes that no container has, with what they hold"]
     _prune({"volumes": {"all": ["true"]} if wants_all else {}}, told, _parsed(filters), is_agreed=force)
+
+
+@click.command("prune")
+@_force
+@_filter
+def prune_networks(force: bool, filters: tuple[str, ...]) -> None:
+    """Remove networks that no container uses."""
+    _prune({"networks": {}}, ["all networks that no container uses"], _parsed(filters), is_agreed=force)
 
 
 def _prune(wanted: Mapping[str, Filters], told: Sequence[str], filters: Filters, *, is_agreed: bool) -> None:

@@ -13,6 +13,7 @@ import click
 
 from stackctl import labels
 from stackctl.cli.connect import known_engine, start_engine
+from stackctl.cli.network import pairs
 from stackctl.cli.prune import prune_volumes
 from stackctl.cli.render.sizes import size_text
 from stackctl.cli.render.table import table
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def volume() -> None:
-    """List, show, save, bring in and remove volumes, whatever stack they are of."""
+    """Make, list, show, save, bring in and remove volumes, whatever stack they are of."""
 
 
 volume.add_command(prune_volumes)
@@ -54,6 +55,18 @@ def inspect(names: tuple[str, ...]) -> None:
     """Show all about volumes, as JSON."""
     client = known_engine(current_settings())
     click.echo(json.dumps([_found(client, name) for name in names], indent=4))
+
+
+@volume.command()
+@click.option("-d", "--driver", default="local", metavar="NAME", help="local is what there is.")
+@click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="type=none, o=bind, device=/path.")
+@click.option("--label", "marks", multiple=True, metavar="KEY=VALUE", help="Put a label on it.")
+@click.argument("name", required=False, default="", metavar="[NAME]")
+def create(driver: str, options: tuple[str, ...], marks: tuple[str, ...], name: str) -> None:
+    """Make a volume that is no stack's own: stacks use it with `external: true`."""
+    client = start_engine(current_settings())
+    made = client.volume_create(name, pairs(marks), driver=driver, options=pairs(options))
+    click.echo(made["Name"])
 
 
 @volume.command("rm")

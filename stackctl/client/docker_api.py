@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from stackctl.client.calls import encoded
 from stackctl.client.connection import Where
-from stackctl.client.engine_client import encoded
 from stackctl.client.http import PATIENCE_S, Readable, request, upload
 
 Query: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]] | None

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stackctl.client.connection import Where
-from stackctl.client.http import PATIENCE_S, Hijacked, Readable, Response, hijack, quote, request, upload
+from stackctl.client.calls import encoded
+from stackctl.client.http import Hijacked, Readable, Response, hijack, quote, request, upload
+from stackctl.client.networks_volumes import NetworkVolumeCalls
 from stackctl.client.path_stat import PATH_STAT, PathStat, path_stat
-from stackctl.errors import EngineError
 from stackctl.wire.protocol import HEADER, PROTOCOL
 
 if TYPE_CHECKING:
     from stackctl.wire.stack_request import RunRequest, StackRequest
 
-_UNIX = "unix://"
 
-
-class EngineClient:
+class EngineClient(NetworkVolumeCalls):
     """Speaks to the engine at ``address`` (``unix:///path``, or who knows the way). Each call has its own connection.
 
     Every method raises EngineUnreachable, or the error the engine answered with. ``wants_dockerfile`` says that
@@ -26,14 +24,6 @@ class EngineClient:
     """
 
     wants_dockerfile = False
-
-    def __init__(self, address: Where, *, patience_s: float = PATIENCE_S) -> None:
-        if isinstance(address, str) and not address.startswith(_UNIX):
-            raise EngineError(
-                f"unsupported engine address {address!r}", code="engine-address", hint="use unix:///path/to/socket"
-            )
-        self._path: Where = address.removeprefix(_UNIX) if isinstance(address, str) else address
-        self._patience_s = patience_s
 
     # -- engine ---------------------------------------------------------------------------------------
 
@@ -277,7 +267,7 @@ class EngineClient:
         """Set the size of a process's terminal."""
         self._post(f"/exec/{quote(exec_id)}/resize", query={"h": height, "w": width}).finish()
 
-    # -- images, networks, volumes --------------------------------------------------------------------
+    # -- images, and what nothing uses ----------------------------------------------------------------
 
     def images(self) -> list[dict[str, Any]]:
         """Return images in Docker's list shape."""
@@ -360,46 +350,3 @@ class EngineClient:
         target = f"/images/{quote(reference)}?{encoded({'force': int(force)}.items())}"
         found: list[dict[str, str]] = request(self._path, "DELETE", target, patience_s=self._patience_s).json()
         return found
-
-    def networks(self) -> list[dict[str, Any]]:
-        """Return networks in Docker's shape."""
-        found: list[dict[str, Any]] = self._get("/networks").json()
-        return found
-
-    def volumes(self) -> list[dict[str, Any]]:
-        """Return volumes in Docker's shape."""
-        found: list[dict[str, Any]] = self._get("/volumes").json()["Volumes"]
-        return found
-
-    def volume_inspect(self, name: str) -> dict[str, Any]:
-        """Return a volume in Docker's shape. Raises NotFound."""
-        return self._object(f"/volumes/{quote(name)}")
-
-    def volume_create(self, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-        """Make a volume and return it, in Docker's shape."""
-        made: dict[str, Any] = self._post("/volumes/create", {"Name": name, "Labels": dict(labels)}).json()
-        return made
-
-    def volume_remove(self, name: str) -> None:
-        """Remove a volume with all it holds. Raises NotFound, Conflict while a container has it."""
-        request(self._path, "DELETE", f"/volumes/{quote(name)}", patience_s=self._patience_s).finish()
-
-    # -- inside ---------------------------------------------------------------------------------------
-
-    def _get(self, target: str, query: Mapping[str, Any] | None = None) -> Response:
-        suffix = "?" + encoded(query.items()) if query else ""
-        return request(self._path, "GET", target + suffix, patience_s=self._patience_s)
-
-    def _object(self, target: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._get(target).json()
-        return found
-
-    def _post(self, target: str, body: object = None, query: Mapping[str, Any] | None = None) -> Response:
-        suffix = "?" + encoded(query.items()) if query else ""
-        return request(self._path, "POST", target + suffix, body=body, patience_s=self._patience_s)
-
-
-def encoded(pairs: Iterable[tuple[str, Any]]) -> str:
-    """Return pairs as the query of a URL."""
-    # urllib.parse would cost every command 4 ms.
-    return "&".join(f"{key}={quote(str(value))}" for key, value in pairs)

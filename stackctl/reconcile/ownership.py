@@ -22,7 +22,7 @@ def missing_external(stack: Stack, kind: str, key: str, name: str) -> PlanError:
         code=code,
         summary=f"External {kind} does not exist",
         detail=f"{kind} {name} is declared as external, but there is none of that name.",
-        hint="make it first, or remove external: true to have it made with the stack",
+        hint=f"make it first (`stackctl {kind} create {name}`), or remove external: true: the stack then makes it",
         sources=_places(where),
     )
     return PlanError(
