@@ -19,6 +19,7 @@ from stackctl.model.container import (
 )
 
 BRIDGE: Final = "bridge"
+INTERFACE_OPTION: Final = "com.docker.network.endpoint.ifname"
 _PORT: Final = re.compile(r"(\d{1,5})(?:/(\w+))?")
 _MOST_PORT: Final = 65535
 
@@ -46,6 +47,7 @@ def networking_of(body: Fields, host: Fields, network_name: Callable[[str], str]
             ipv4_address=attached[0].ipv4_address,
             ipv6_address=attached[0].ipv6_address,
             mac_address=mac,
+            interface=attached[0].interface,
         )
     return JoinNetworks(tuple(attached))
 
@@ -53,7 +55,9 @@ def networking_of(body: Fields, host: Fields, network_name: Callable[[str], str]
 def attachment_of(network: str, endpoint: Fields) -> Attachment:
     """Return a place on a network as an EndpointConfig asks for it."""
     addresses = endpoint.within("IPAMConfig")
-    if endpoint.given(("Links", "DriverOpts")) or addresses.given(("LinkLocalIPs",)):
+    options = endpoint.pairs("DriverOpts")
+    interface = options.pop(INTERFACE_OPTION, "")
+    if endpoint.given(("Links",)) or options or addresses.given(("LinkLocalIPs",)):
         raise BadRequest(f"not supported by this engine: Links, DriverOpts or LinkLocalIPs on network {network}")
     return Attachment(
         network=network,
@@ -61,6 +65,7 @@ def attachment_of(network: str, endpoint: Fields) -> Attachment:
         ipv4_address=addresses.text("IPv4Address"),
         ipv6_address=addresses.text("IPv6Address"),
         mac_address=endpoint.text("MacAddress"),
+        interface=interface,
     )
 
 

@@ -16,6 +16,8 @@ def list_json(network: ObservedNetwork) -> dict[str, Any]:
     """Return one entry of ``GET /networks``."""
     spec = network.spec
     pool = {"Subnet": network.subnet, "IPRange": spec.ip_range if spec else "", "Gateway": network.gateway}
+    reserved = spec.reserved if spec else ()
+    kept = {"AuxiliaryAddresses": {str(number): text for number, text in enumerate(reserved)}} if reserved else {}
     return {
         "Name": network.name,
         "Id": network.id,
@@ -27,7 +29,7 @@ def list_json(network: ObservedNetwork) -> dict[str, Any]:
         "IPAM": {
             "Driver": "default",
             "Options": {},
-            "Config": [{key: value for key, value in pool.items() if value}] if network.subnet else [],
+            "Config": [{**{key: value for key, value in pool.items() if value}, **kept}] if network.subnet else [],
         },
         "Internal": bool(spec and spec.is_internal),
         "Attachable": False,
@@ -35,7 +37,7 @@ def list_json(network: ObservedNetwork) -> dict[str, Any]:
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
         "Containers": {},
-        "Options": {},
+        "Options": dict(spec.options) if spec else {},
         "Labels": dict(network.labels),
     }
 

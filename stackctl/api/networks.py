@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from stackctl.api.connection import BadRequest, Connection, Request
+from stackctl.api.create_network import INTERFACE_OPTION
 from stackctl.api.fields import Fields
 from stackctl.api.network_json import inspect_json, list_json
 from stackctl.api.query import filters_of
@@ -14,7 +15,7 @@ from stackctl.api.routing import Answer, Route
 from stackctl.api.selecting import Filters, check_known, has_labels, has_name, is_older, truth
 from stackctl.errors import Conflict
 from stackctl.model.container import Attachment
-from stackctl.model.network import NetworkSpec
+from stackctl.model.network import BRIDGE_OPTIONS, NetworkSpec, bridge_options
 from stackctl.model.observed import ObservedContainer, ObservedNetwork
 
 Arguments = dict[str, str]
@@ -128,20 +129,28 @@ def wanted_network(body: Fields) -> NetworkSpec:
     if ipam.text("Driver") not in ("", "default"):
         raise BadRequest(f"the IPAM driver {ipam.text('Driver')!r} is not available: only default is built in")
     pools = ipam.objects("Config")
-    unsupported = [name for name in ("Ingress", "ConfigOnly", "ConfigFrom", "Options") if body.given((name,))]
-    if len(pools) > 1 or ipam.given(("Options",)) or any(pool.given(("AuxiliaryAddresses",)) for pool in pools):
-        unsupported.append("IPAM with options, auxiliary addresses or several pools")
+    unsupported = [name for name in ("Ingress", "ConfigOnly", "ConfigFrom") if body.given((name,))]
+    options = tuple(sorted(body.pairs("Options").items()))
+    unsupported += [f"the option {key}" for key, _ in options if key not in BRIDGE_OPTIONS]
+    if len(pools) > 1 or ipam.given(("Options",)):
+        unsupported.append("IPAM with options or several pools")
     if body.flag("EnableIPv6") or any(":" in pool.text("Subnet") for pool in pools):
         unsupported.append("IPv6")
     if unsupported and not _is_empty_reference(body, unsupported):
         raise BadRequest(f"not supported by this engine for networks: {', '.join(unsupported)}")
     pool = pools[0] if pools else Fields(None)
+    try:
+        bridge_options(options)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
     return NetworkSpec(
         name=name,
         is_internal=body.flag("Internal"),
         subnet=pool.text("Subnet"),
         ip_range=pool.text("IPRange"),
         gateway=pool.text("Gateway"),
+        reserved=tuple(address for _, address in sorted(pool.pairs("AuxiliaryAddresses").items())),
+        options=options,
         labels=tuple(sorted(body.pairs("Labels").items())),
     )
 
@@ -151,7 +160,9 @@ def _is_empty_reference(body: Fields, unsupported: Sequence[str]) -> bool:
 
 
 def _place(network: str, endpoint: Fields) -> Attachment:
-    if endpoint.given(("Links", "DriverOpts")):
+    options = endpoint.pairs("DriverOpts")
+    interface = options.pop(INTERFACE_OPTION, "")
+    if endpoint.given(("Links",)) or options:
         raise BadRequest("not supported by this engine: Links and DriverOpts of an endpoint")
     addresses = endpoint.within("IPAMConfig")
     if addresses.given(("IPv6Address", "LinkLocalIPs")):
@@ -161,6 +172,7 @@ def _place(network: str, endpoint: Fields) -> Attachment:
         aliases=endpoint.texts("Aliases"),
         ipv4_address=addresses.text("IPv4Address"),
         mac_address=endpoint.text("MacAddress"),
+        interface=interface,
     )
 
 

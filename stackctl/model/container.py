@@ -97,6 +97,7 @@ class Attachment:
     """A place on one network, by the network's real name.
 
     The container answers to its own name and to ``aliases`` there. Addresses are text, "" for any.
+    ``interface`` is what it is called in the container, "" for eth0, eth1, ….
     """
 
     network: str
@@ -105,6 +106,7 @@ class Attachment:
     ipv6_address: str = ""
     mac_address: str = ""
     priority: int = 0
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,16 @@ class Ulimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """What happens when the container ends by itself; ``max_attempts`` 0 means no bound."""
+    """What happens when the container ends by itself; ``max_attempts`` 0 means no bound.
+
+    ``delay_s`` 0 begins with a short pause that gets longer. A run of ``window_s`` is one that succeeded: attempts are
+    counted anew; 0 counts all there ever were.
+    """
 
     kind: RestartKind = "no"
     max_attempts: int = 0
+    delay_s: float = 0.0
+    window_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,16 @@ from stackctl.reconcile.value_text import field_title, limits_text, mount_text, 
 
 _NOT_COMPARED: Final = frozenset({"name", "labels", "origin", "image_ref", "image_id"})
 _COMPARED: Final = tuple(item.name for item in fields(ContainerSpec) if item.name not in _NOT_COMPARED)
-_NETWORK_FIELDS: Final = ("is_internal", "driver", "subnet", "ip_range", "gateway", "enable_ipv6")
+_NETWORK_FIELDS: Final = (
+    "is_internal",
+    "driver",
+    "subnet",
+    "ip_range",
+    "gateway",
+    "enable_ipv6",
+    "options",
+    "reserved",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from stackctl.model.container import (
 from stackctl.model.fingerprint import fingerprint
 from stackctl.model.health import HealthCheck, HealthCheckOverride
 from stackctl.model.image import ImageConfig, ResolvedImage
+from stackctl.model.network import bridge_options
 from stackctl.model.stack import ContentUse, Dependency, Service, ShareServiceNetwork, Stack, namespace_services
 from stackctl.reconcile.origin import origin_of
 
@@ -177,7 +178,17 @@ def _content(use: ContentUse, contents: Mapping[str, str]) -> ContentMount:
 def _share(stack: Stack, service: Service, port: PublishedPort) -> PublishedPort:
     # One fixed host port can only be shared; out of a range, or of all, each replica gets its own.
     is_fixed = port.host_first > 0 and port.host_first == port.host_last
+    port = replace(port, host_ip=port.host_ip or _host_ip(stack, service))
     return replace(port, share=f"{stack.name}/{service.name}") if is_fixed else port
+
+
+def _host_ip(stack: Stack, service: Service) -> str:
+    """Return the host's address by which ports are reached, where the first network of a service has one for that."""
+    if not isinstance(service.networking, JoinNetworks) or not service.networking.attachments:
+        return ""
+    first = service.networking.attachments[0].network
+    options = next((network.options for network in stack.networks.values() if network.name == first), ())
+    return bridge_options(options).host_ip
 
 
 def _networking(stack: Stack, service: Service) -> Networking:

@@ -88,8 +88,9 @@ def _text(value: object) -> str:
             return _networking(value)
         case PublishedPort():
             return _port(value)
-        case RestartPolicy(kind=kind, max_attempts=attempts):
-            return f"{kind}:{attempts}" if attempts else kind
+        case RestartPolicy(kind=kind, max_attempts=attempts, delay_s=delay_s, window_s=window_s):
+            times = [f"{name} {value:g}s" for name, value in (("delay", delay_s), ("window", window_s)) if value]
+            return " ".join([f"{kind}:{attempts}" if attempts else kind, *times])
         case HealthCheck(test=test):
             return " ".join(test[1:])
         case Hook(argv=argv):

@@ -9,7 +9,7 @@ from typing import Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.model.container import Attachment, JoinNetworks, NoNetwork, PublishedPort
-from stackctl.model.network import NetworkSpec
+from stackctl.model.network import NetworkSpec, bridge_options
 from stackctl.runtime import etc_files
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel.netlink import Netlink
@@ -73,6 +73,10 @@ class Networks:
                 code="network-driver",
                 hint="only the driver bridge is built in",
             )
+        try:
+            bridge_options(spec.options)
+        except ValueError as error:
+            raise EngineError(f"network {spec.name}: {error}", code="network-driver") from error
         network_id = os.urandom(32).hex()
         with host.subnet_lock(f"{RUN_PARENT}/subnets.lock"):
             addressing = plan_addressing(spec, self._taken())
@@ -101,7 +105,7 @@ class Networks:
         self._traffic.zone.drop(name)
         self._traffic.apply()
         fault_point("network removal: rules gone")
-        bridges.remove_bridge(bridges.bridge_name(self._paths.engine_id, network.id), netlink=self._netlink)
+        bridges.remove_bridge(self._bridge_name(network), netlink=self._netlink)
 
     def notices(self) -> list[str]:
         """Return what was done to the host that its owner should know."""
@@ -126,15 +130,19 @@ class Networks:
             self._watch.begin()
             note_forwarding(self._paths)
             network.bridge = bridges.create_bridge(
-                self._paths.engine_id,
-                network.id,
+                self._bridge_name(network),
                 netlink=self._netlink,
                 gateway=network.addressing.gateway,
                 prefix=network.addressing.prefix,
+                mtu=bridge_options(network.spec.options).mtu,
             )
             fault_point("network: bridge made")
             self._notices += [notice for notice in network.bridge.notices if notice not in self._notices]
         return network.bridge
+
+    def _bridge_name(self, network: Network) -> str:
+        own = bridges.bridge_name(self._paths.engine_id, network.id)
+        return bridge_options(network.spec.options).name or own
 
     def _forget(self, network: Network) -> None:
         self._networks.pop(network.spec.name, None)
@@ -302,8 +310,10 @@ class Networks:
         """Take everything out of the kernel; the records stay, and the next start makes it anew."""
         self._watch.end()
         self._firewall.remove()
-        for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink):
-            bridges.remove_bridge(link.name, netlink=self._netlink)
+        ours = [link.name for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink)]
+        named = [network.bridge.name for network in self._networks.values() if network.bridge is not None]
+        for name in {*ours, *named}:
+            bridges.remove_bridge(name, netlink=self._netlink)
 
     def _claim_addresses(self, container: Container, others: Iterable[Container] = ()) -> None:
         self._members[container.id] = container
@@ -371,6 +381,9 @@ class Networks:
                     network.addressing.prefix,
                     "" if network.spec.is_internal else network.addressing.gateway,
                     _mac(attachment),
+                    bridge_options(network.spec.options).mtu,
+                    _interface(attachment, network),
+                    not bridge_options(network.spec.options).has_icc,
                 )
             )
         return found
@@ -404,10 +417,14 @@ class Networks:
         container.facts.dns_port = served.port
 
     def _remove_strays(self) -> None:
-        ours = {bridges.bridge_name(self._paths.engine_id, n.id) for n in self._networks.values() if n.bridge}
+        ours = {network.bridge.name for network in self._networks.values() if network.bridge}
         for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink):
             if link.name not in ours:
                 bridges.remove_bridge(link.name, netlink=self._netlink)
+
+
+def _interface(attachment: Attachment, network: Network) -> str:
+    return attachment.interface or f"{bridge_options(network.spec.options).interface_prefix}*"
 
 
 def _mac(attachment: Attachment) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from stackctl.model.container import Attachment, JoinNetworks
+from stackctl.model.network import bridge_options
 from stackctl.runtime import health
 from stackctl.runtime.kernel.netns import open_netns
 from stackctl.runtime.kernel.sock_diag import listeners, open_sock_diag
@@ -144,7 +145,13 @@ class Traffic:
     def _state(self) -> FirewallState:
         networks = self._networks()
         bridged = tuple(
-            FirewallNetwork(network.bridge.name, str(network.addressing.subnet), network.spec.is_internal)
+            FirewallNetwork(
+                network.bridge.name,
+                str(network.addressing.subnet),
+                network.spec.is_internal,
+                bridge_options(network.spec.options).is_masqueraded,
+                bridge_options(network.spec.options).has_icc,
+            )
             for network in networks
             if network.bridge is not None
         )

@@ -14,6 +14,8 @@ from stackctl.stackfile.schema import Places
 from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, said
 from stackctl.stackfile.units import parse_bytes
 
+_SOCKET = "/var/run/docker.sock"
+
 
 class MountDecoder:
     """Decodes the mounts of one service; what cannot be is reported."""
@@ -35,6 +37,8 @@ class MountDecoder:
             for at, item in enumerate(as_list(entry.get(f"{kind}s"))):
                 use = as_dict(item)
                 found.append(self._content(kind, use, (*self._path, f"{kind}s", at)))
+        if entry.get("use_api_socket") is True:
+            found.append(BindMount(source=_SOCKET, target=_SOCKET, create_source=False))
         for mount in found:
             self._check_target(mount)
         return tuple(found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import replace
 
 from stackctl.model.container import Attachment, HostNetwork, JoinNetworks, NoNetwork, PublishedPort, ShareNetwork
-from stackctl.model.network import NetworkSpec
+from stackctl.model.network import NetworkSpec, bridge_options
 from stackctl.model.stack import Path, Service, ServiceNetworking, ShareServiceNetwork
 from stackctl.stackfile.canonical_ports import parse_range
 from stackctl.stackfile.node import Json
@@ -21,6 +22,7 @@ def network_spec(entry: dict[str, Json], path: Path, places: Places, problems: P
     pool = as_dict(pools[0]) if pools else {}
     subnet = as_text(pool.get("subnet"))
     _check_pool(pool, (*path, "ipam", "config", 0), places, problems)
+    _check_options(entry, path, places, problems)
     return NetworkSpec(
         name=as_text(entry.get("name")),
         is_external=entry.get("external") is True,
@@ -31,8 +33,19 @@ def network_spec(entry: dict[str, Json], path: Path, places: Places, problems: P
         subnet=subnet,
         ip_range=as_text(pool.get("ip_range")),
         gateway=as_text(pool.get("gateway")),
+        reserved=tuple(address for _, address in pairs(pool.get("aux_addresses"))),
         labels=pairs(entry.get("labels")),
     )
+
+
+def _check_options(entry: dict[str, Json], path: Path, places: Places, problems: Problems) -> None:
+    if _driver(as_text(entry.get("driver"))) != "bridge":
+        return
+    try:
+        bridge_options(pairs(entry.get("driver_opts")))
+    except ValueError as error:
+        where = places.of_key((*path, "driver_opts"))
+        problems.error("bad-value", "Value not allowed", where, detail=f"`{dotted(path)}.driver_opts`: {error}.")
 
 
 def _driver(text: str) -> str:
@@ -121,7 +134,15 @@ def _attachment(entry: dict[str, Json], network: str, path: Path, problems: Prob
         ipv4_address=address,
         mac_address=as_text(entry.get("mac_address")),
         priority=as_int(entry.get("priority")),
+        interface=_interface(as_text(entry.get("interface_name")), (*path, "interface_name"), places, problems),
     )
+
+
+def _interface(name: str, path: Path, places: Places, problems: Problems) -> str:
+    if name and not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", name):
+        _complain(path, f"must be the name of an interface, of at most 15 characters, not `{name}`", places, problems)
+        return ""
+    return name
 
 
 def published_ports(entry: dict[str, Json]) -> tuple[PublishedPort, ...]:

@@ -229,7 +229,12 @@ class _Decoder:
                     did_you_mean(condition, ("none", "on-failure", "any")),
                 )
             kind = _CONDITIONS.get(condition, "no")
-            return RestartPolicy(kind=kind, max_attempts=attempts if kind == "on-failure" else 0)
+            return RestartPolicy(
+                kind=kind,
+                max_attempts=attempts if kind == "on-failure" else 0,
+                delay_s=_seconds(policy.get("delay"), 0.0) if kind != "no" else 0.0,
+                window_s=_seconds(policy.get("window"), 0.0) if kind != "no" else 0.0,
+            )
         text = self._text("restart")
         name, colon, count = text.partition(":")
         is_counted = name == "on-failure" and count.isascii() and count.isdecimal() and len(count) < 10

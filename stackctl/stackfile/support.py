@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from stackctl.diagnostics import Diagnostic
+from stackctl.model.network import BRIDGE_OPTIONS
 from stackctl.model.path import Path
 from stackctl.stackfile.document import Document, DocumentPlaces
 from stackctl.stackfile.node import Json
@@ -240,6 +241,12 @@ def _driver(allowed: tuple[str, ...], reason: str) -> _Rule:
     return rule
 
 
+def _network_options(value: Json, path: Path) -> Iterator[_Finding]:
+    for key in as_dict(value):
+        if key not in BRIDGE_OPTIONS:
+            yield _Finding((*path, key), minor("the bridge has no such option"))
+
+
 def _ipv6(value: Json, path: Path) -> Iterator[_Finding]:
     if value is True:
         yield _Finding(path, minor("networks are IPv4 only so far"), is_value=True)
@@ -283,6 +290,7 @@ _RULES: dict[Path, _Rule] = {
     ("services", "*", "uts"): _uts,
     ("services", "*", "volumes"): _volumes,
     ("networks", "*", "driver"): _driver(("bridge", "default"), "networks are always bridges"),
+    ("networks", "*", "driver_opts"): _network_options,
     ("networks", "*", "enable_ipv4"): _ipv4,
     ("networks", "*", "enable_ipv6"): _ipv6,
     ("networks", "*", "ipam"): _ipam,

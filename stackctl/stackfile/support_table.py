@@ -72,9 +72,9 @@ _DEPLOY: Table = {
     },
     "restart_policy": {
         "condition": YES,
-        "delay": minor("the time between restarts is chosen by the engine"),
+        "delay": YES,
         "max_attempts": YES,
-        "window": minor("a container counts as started at once"),
+        "window": YES,
     },
     "placement": {"constraints": _SWARM, "preferences": _SWARM, "max_replicas_per_node": _SWARM},
 }
@@ -136,7 +136,7 @@ _MOUNT: Table = {
 }
 _ATTACHMENT: Table = {
     "aliases": YES,
-    "interface_name": minor("interfaces are named eth0, eth1, … in order"),
+    "interface_name": YES,
     "ipv4_address": YES,
     "ipv6_address": minor("networks are IPv4 only so far"),
     "link_local_ips": minor("link-local addresses are not set"),
@@ -240,7 +240,7 @@ SERVICE: Table = {
     "tmpfs": YES,
     "tty": YES,
     "ulimits": YES,
-    "use_api_socket": no("containers get no access to the engine"),
+    "use_api_socket": YES,
     "user": YES,
     "userns_mode": YES,
     "uts": YES,
@@ -270,7 +270,7 @@ TOP: Table = {
         "*": {
             **_RESOURCE,
             "driver": YES,
-            "driver_opts": minor("the bridge takes no options"),
+            "driver_opts": YES,
             "ipam": {
                 "driver": YES,
                 "config": {
@@ -278,7 +278,7 @@ TOP: Table = {
                         "subnet": YES,
                         "ip_range": YES,
                         "gateway": YES,
-                        "aux_addresses": minor("no addresses are kept free"),
+                        "aux_addresses": YES,
                     }
                 },
                 "options": minor("addresses are given out by the engine"),

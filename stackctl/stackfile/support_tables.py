@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
-from stackctl.stackfile.support_table import TOP, YES, Table, Verdict, no
+from stackctl.stackfile.support_table import TOP, YES, Table, Verdict, minor, no
 
 EngineKind = Literal["built-in", "docker", "swarm"]
 KeyPath: TypeAlias = tuple[str, ...]
@@ -41,9 +41,14 @@ _DOCKER: Final[dict[KeyPath, Verdict]] = {
     (*_SERVICE, "networks", "*", "ipv6_address"): YES,
     (*_NETWORK, "driver_opts"): YES,
     (*_NETWORK, "attachable"): YES,
+    (*_SERVICE, "deploy", "restart_policy", "delay"): minor("a Docker Engine chooses the time between restarts itself"),
+    (*_SERVICE, "deploy", "restart_policy", "window"): minor("to a Docker Engine a container is started at once"),
+    (*_SERVICE, "networks", "*", "interface_name"): minor("interfaces are named by the engine"),
 }
 # There the value counts as written: what the built-in engine cannot do with it is no matter.
-_DOCKER_VALUES: Final = frozenset({("networks", "driver"), ("networks", "enable_ipv6"), ("volumes", "driver")})
+_DOCKER_VALUES: Final = frozenset(
+    {("networks", "driver"), ("networks", "driver_opts"), ("networks", "enable_ipv6"), ("volumes", "driver")}
+)
 
 TABLES: Final[dict[EngineKind, Table]] = {"built-in": TOP, "docker": overlaid(TOP, _DOCKER)}
 """The table of each kind of engine."""

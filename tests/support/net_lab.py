@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from stackctl.runtime.kernel import rtnetlink
 from stackctl.runtime.kernel.netlink import Netlink
 from stackctl.runtime.kernel.netns import in_netns, make_netns
-from stackctl.runtime.network.bridges import BridgeInfo, Endpoint, attach, create_bridge
+from stackctl.runtime.network.bridges import BridgeInfo, Endpoint, attach, bridge_name, create_bridge
 from stackctl.runtime.network.firewall import FirewallNetwork
 
 ENGINE = "abcdef"
@@ -57,7 +57,8 @@ class Lab:
     def network(self, number: int, *, is_internal: bool = False) -> tuple[BridgeInfo, FirewallNetwork]:
         """A network 10.208.<16 * number>.0/20 with its bridge."""
         third = 16 * number
-        bridge = create_bridge(ENGINE, f"{number:06x}", netlink=self.netlink, gateway=f"10.208.{third}.1", prefix=20)
+        name = bridge_name(ENGINE, f"{number:06x}")
+        bridge = create_bridge(name, netlink=self.netlink, gateway=f"10.208.{third}.1", prefix=20)
         return bridge, FirewallNetwork(bridge.name, f"10.208.{third}.0/20", is_internal=is_internal)
 
     def container(self, *places: tuple[BridgeInfo, str], is_internal: bool = False) -> int:

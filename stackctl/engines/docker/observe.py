@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, get_args
 from stackctl import labels
 from stackctl.engines.docker.create import limits_body
 from stackctl.engines.observing import container_key, is_oneoff, network_key, network_names, volume_key
-from stackctl.model.container import ContainerSpec, RestartKind, RestartPolicy
+from stackctl.model.container import ContainerSpec, RestartKind
 from stackctl.model.health import Health, ProbeResult
 from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
@@ -117,7 +117,8 @@ def _container_spec(text: str, name: str, host: Shape) -> ContainerSpec | None:
         return None
     restart = host.get("RestartPolicy") or {}
     kind = restart.get("Name") or "no"
-    policy = RestartPolicy(
+    policy = replace(
+        spec.restart,
         kind=kind if kind in _RESTARTS else "no",  # type: ignore[arg-type]  # one of them
         max_attempts=int(restart.get("MaximumRetryCount") or 0),
     )

@@ -43,6 +43,7 @@ _IFLA_INFO_DATA: Final = 2
 _IFLA_INFO_SLAVE_KIND: Final = 4
 _IFLA_INFO_SLAVE_DATA: Final = 5
 _IFLA_BRPORT_MODE: Final = 4
+_IFLA_BRPORT_ISOLATED: Final = 33
 _VETH_INFO_PEER: Final = 1
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
@@ -138,6 +139,14 @@ def set_hairpin(port: str) -> Message:
     body = _IFINFO.pack(0, 0, 0, 0, 0) + _name(port)
     body += nest(_IFLA_LINKINFO, text(_IFLA_INFO_SLAVE_KIND, "bridge"), mode)
     return Message(_RTM_NEWLINK, 0, body, f"set hairpin mode of {port}")
+
+
+def set_isolated(port: str) -> Message:
+    """Let the bridge carry no frame between the ``port`` and others that are isolated, too (Linux 4.18)."""
+    mode = nest(_IFLA_INFO_SLAVE_DATA, attr(_IFLA_BRPORT_ISOLATED, b"\1"))
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + _name(port)
+    body += nest(_IFLA_LINKINFO, text(_IFLA_INFO_SLAVE_KIND, "bridge"), mode)
+    return Message(_RTM_NEWLINK, 0, body, f"isolate port {port}")
 
 
 def place_mac(index: int, mac: bytes) -> Message:

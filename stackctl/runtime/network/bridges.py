@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from stackctl.errors import ContainerError
+from stackctl.errors import Conflict, ContainerError
 from stackctl.runtime.kernel import rtnetlink
 from stackctl.runtime.kernel.netlink import Message, Netlink, NetlinkError, Reply
 from stackctl.runtime.kernel.netns import in_netns
@@ -48,7 +49,8 @@ class Endpoint(NamedTuple):
     """One interface of a container: on which bridge, as what.
 
     ``gateway`` is "" on an internal network; the first endpoint that has one carries the default
-    route. ``mac`` b"" derives it from the address; ``mtu`` 0 leaves the kernel's choice.
+    route. ``mac`` b"" derives it from the address; ``mtu`` 0 leaves the kernel's choice. ``interface`` ends in ``*``
+    for the first free number. One that is isolated only reaches the host, and by it the outside.
     """
 
     bridge_index: int
@@ -57,6 +59,8 @@ class Endpoint(NamedTuple):
     gateway: str = ""
     mac: bytes = b""
     mtu: int = 0
+    interface: str = "eth*"
+    is_isolated: bool = False
 
 
 def bridge_name(engine_id: str, network_id: str) -> str:
@@ -64,21 +68,20 @@ def bridge_name(engine_id: str, network_id: str) -> str:
     return f"sc{engine_id[:6]}-{network_id[:6]}"
 
 
-def create_bridge(
-    engine_id: str, network_id: str, *, netlink: Netlink, gateway: str, prefix: int, mtu: int = 0
-) -> BridgeInfo:
+def create_bridge(name: str, *, netlink: Netlink, gateway: str, prefix: int, mtu: int = 0) -> BridgeInfo:
     """Make sure the network's bridge exists, is up and has the host's address ``gateway``.
 
-    Safe to repeat, also for a bridge that a former supervisor left. Must be called in the host's namespace.
-    Raises NetlinkError, OSError.
+    Safe to repeat, also for a bridge that a former supervisor left; another interface of the name is Conflict. Must
+    be called in the host's namespace. Raises NetlinkError, OSError.
     """
-    name = bridge_name(engine_id, network_id)
     try:
         found = _ask(netlink, [rtnetlink.create_bridge(name, mac=mac_of(gateway), mtu=mtu), rtnetlink.get_link(name)])
     except NetlinkError as failure:
         if failure.errno != errno.EEXIST:
             raise
         found = _ask(netlink, [rtnetlink.get_link(name)])
+        if rtnetlink.parse_link(found[-1].body).mac != mac_of(gateway).hex(":"):
+            raise Conflict(f"there is an interface {name} that is not ours", code="interface-taken") from failure
     index = rtnetlink.parse_link(found[-1].body).ifindex
     _write_if_there(f"{_CONF6}/{name}/disable_ipv6", b"1")
     # State: packets from 127.0.0.1 to a published port leave by the bridge with their source until
@@ -119,9 +122,10 @@ def attach(
             _write_if_there(path, value)
         inside = Netlink()
     with inside:
-        for number, endpoint in enumerate(endpoints):
-            _create_port(netlink, netns_fd, endpoint, f"eth{number}")
-        inside.transact(_interior(inside, endpoints))
+        names = _interfaces(endpoints)
+        for name, endpoint in zip(names, endpoints, strict=True):
+            _create_port(netlink, netns_fd, endpoint, name)
+        inside.transact(_interior(inside, endpoints, names))
     if sysctls:
         with in_netns(netns_fd):
             for name, text in sysctls:
@@ -137,7 +141,7 @@ def attach_more(netns_fd: int, endpoint: Endpoint, *, netlink: Netlink) -> None:
         inside = Netlink()
     with inside:
         taken = {link.name for link in rtnetlink.links(inside)}
-        interface = next(name for name in (f"eth{number}" for number in range(len(taken) + 1)) if name not in taken)
+        interface = _free_interface(endpoint.interface, taken)
         _create_port(netlink, netns_fd, endpoint, interface)
         index = next(link.ifindex for link in rtnetlink.links(inside) if link.name == interface)
         address = rtnetlink.add_address(index, endpoint.address, prefix=endpoint.prefix)
@@ -160,6 +164,20 @@ def detach(netns_fd: int, address: str, *, gateway: str) -> None:
         _ensure_way_out(inside, gateway)
 
 
+def _interfaces(endpoints: Sequence[Endpoint]) -> list[str]:
+    found: list[str] = []
+    written = {endpoint.interface for endpoint in endpoints}
+    for endpoint in endpoints:
+        found.append(_free_interface(endpoint.interface, {*found, *written}))
+    return found
+
+
+def _free_interface(wanted: str, taken: set[str]) -> str:
+    if not wanted.endswith("*"):
+        return wanted
+    return next(name for number in itertools.count() if (name := f"{wanted[:-1]}{number}") not in taken)
+
+
 def _ensure_way_out(inside: Netlink, gateway: str) -> None:
     has_default = any(route.prefix == 0 and route.gateway for route in rtnetlink.routes(inside))
     if gateway and not has_default:
@@ -175,7 +193,8 @@ def _create_port(netlink: Netlink, netns_fd: int, endpoint: Endpoint, interface:
             name, interface, netns_fd=netns_fd, master=endpoint.bridge_index, peer_mac=mac, mtu=endpoint.mtu
         )
         try:
-            found = _ask(netlink, [veth, rtnetlink.set_hairpin(name), rtnetlink.get_link(name)])
+            port = rtnetlink.set_isolated(name) if endpoint.is_isolated else rtnetlink.set_hairpin(name)
+            found = _ask(netlink, [veth, port, rtnetlink.get_link(name)])
         except NetlinkError as failure:
             if failure.errno != errno.EEXIST or attempt == _NAME_ATTEMPTS - 1:
                 raise
@@ -186,14 +205,14 @@ def _create_port(netlink: Netlink, netns_fd: int, endpoint: Endpoint, interface:
         return
 
 
-def _interior(inside: Netlink, endpoints: Sequence[Endpoint]) -> list[Message]:
+def _interior(inside: Netlink, endpoints: Sequence[Endpoint], names: Sequence[str]) -> list[Message]:
     messages = [rtnetlink.set_up(rtnetlink.LOOPBACK_INDEX)]
     if not endpoints:
         return messages
     # Not 2, 3, …: some kernels put fallback tunnel devices into every new namespace.
     index_of = {link.name: link.ifindex for link in rtnetlink.links(inside)}
-    for number, endpoint in enumerate(endpoints):
-        index = index_of[f"eth{number}"]
+    for name, endpoint in zip(names, endpoints, strict=True):
+        index = index_of[name]
         messages.append(rtnetlink.add_address(index, endpoint.address, prefix=endpoint.prefix))
         messages.append(rtnetlink.set_up(index))
     gateway = next((endpoint.gateway for endpoint in endpoints if endpoint.gateway), "")

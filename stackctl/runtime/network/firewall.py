@@ -55,6 +55,8 @@ class FirewallNetwork(NamedTuple):
     bridge: str
     subnet: str
     is_internal: bool = False
+    is_masqueraded: bool = True
+    has_icc: bool = True
 
 
 class Backend(NamedTuple):
@@ -264,6 +266,12 @@ def _add_isolation(batch: Batch, table: str, networks: Sequence[FirewallNetwork]
         )
     chain = _FORWARD
     batch.add_base_chain(table, chain, kind="filter", hook=FORWARD, priority=PRIORITY_FILTER)
+    # Ports that are isolated from each other still reach the host, which would route between them.
+    for network in networks:
+        if not network.has_icc:
+            pair = (x.meta(x.META_IIFNAME), x.equal(x.interface(network.bridge)))
+            back = (x.meta(x.META_OIFNAME), x.equal(x.interface(network.bridge)))
+            batch.add_rule(table, chain, *pair, *back, x.verdict(x.DROP), comment="no talk among neighbours")
     internal = [x.interface(network.bridge) for network in networks if network.is_internal]
     if not internal:
         return
@@ -316,10 +324,15 @@ def _add_masquerading(batch: Batch, table: str, networks: Sequence[FirewallNetwo
         # Only what was redirected, or br_netfilter would have everything between neighbours rewritten.
         home = (*load, leaving, x.is_in(_home_set(batch, table, members)))
         batch.add_rule(table, chain, *home, *x.is_redirected(), x.masquerade(), comment="hairpin")
-        outward = _subnet_set(batch, table, [(base, network) for base, network in members if not network.is_internal])
+        outward = _subnet_set(batch, table, [(base, network) for base, network in members if _is_hidden(network)])
         homes = _home_set(batch, table, members)
         away = (*load, x.is_in(outward), leaving, x.is_not_in(homes))
         batch.add_rule(table, chain, *away, x.masquerade(), comment="way out")
+
+
+def _is_hidden(network: FirewallNetwork) -> bool:
+    """Whether who talks to the outside from there does so under the host's address."""
+    return network.is_masqueraded and not network.is_internal
 
 
 def _subnet_set(batch: Batch, table: str, members: Sequence[tuple[int, FirewallNetwork]]) -> SetRef:

@@ -61,6 +61,7 @@ class Addressing(NamedTuple):
     subnet: Subnet
     range: Subnet
     gateway: str
+    reserved: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> int:
@@ -94,7 +95,8 @@ def plan_addressing(
                 f"gateway {spec.gateway} of network {spec.name} is no host address of its subnet {subnet}",
                 code="bad-subnet",
             )
-    return Addressing(subnet, chosen_range, address_text(gateway))
+    reserved = [_parse(parse_address, text, f"aux_addresses of network {spec.name}") for text in spec.reserved]
+    return Addressing(subnet, chosen_range, address_text(gateway), tuple(map(address_text, reserved)))
 
 
 class AddressPool:
@@ -158,7 +160,9 @@ class AddressPool:
 
     def _is_usable(self, address: int) -> bool:
         subnet = self._addressing.subnet
-        return subnet.base < address < subnet.last and address_text(address) != self._addressing.gateway
+        if address_text(address) in (self._addressing.gateway, *self._addressing.reserved):
+            return False
+        return subnet.base < address < subnet.last
 
 
 def _explicit_subnet(spec: NetworkSpec, taken: Sequence[Taken]) -> Subnet:

@@ -66,7 +66,7 @@ def ended(world: World, container: Container, code: int) -> None:
         container.failed_start()
         return
     _tell_of_end(world, container, ran_ns)
-    if ran_ns > _GOOD_RUN_NS:
+    if ran_ns > (container.spec.restart.window_s * 1_000_000_000 or _GOOD_RUN_NS):
         facts.back_off = 0
     follow_policy(world, container, code)
 
@@ -89,7 +89,7 @@ def _tell_of_end(world: World, container: Container, ran_ns: int) -> None:
 def follow_policy(world: World, container: Container, code: int) -> None:
     """Bring an ended container back later, or let it be ended, as its restart policy says."""
     facts = container.facts
-    is_due = _should_restart(container.spec.restart, facts.restart_count, code)
+    is_due = _should_restart(container.spec.restart, _attempts(container), code)
     if facts.is_wanted and is_due and not world.is_stopping:
         _restart_later(world, container)
         return
@@ -101,7 +101,12 @@ def follow_policy(world: World, container: Container, code: int) -> None:
 def is_due(container: Container) -> bool:
     """Say whether the restart policy brings the ended container back."""
     facts = container.facts
-    return facts.is_wanted and _should_restart(container.spec.restart, facts.restart_count, facts.exit_code or 0)
+    return facts.is_wanted and _should_restart(container.spec.restart, _attempts(container), facts.exit_code or 0)
+
+
+def _attempts(container: Container) -> int:
+    facts = container.facts
+    return facts.back_off if container.spec.restart.window_s else facts.restart_count
 
 
 def _should_restart(policy: RestartPolicy, attempts: int, code: int) -> bool:
@@ -118,7 +123,8 @@ def _restart_later(world: World, container: Container) -> None:
     from stackctl.runtime.verbs import start  # the two verbs call each other
 
     facts = container.facts
-    delay = min(_FIRST_BACK_OFF_S * 2 ** min(facts.back_off, 20), _LONGEST_BACK_OFF_S)
+    back_off_s = min(_FIRST_BACK_OFF_S * 2 ** min(facts.back_off, 20), _LONGEST_BACK_OFF_S)
+    delay = container.spec.restart.delay_s or back_off_s
     facts.back_off += 1
     facts.restart_count += 1
     world.networks.unpublish(container)

@@ -15,7 +15,7 @@ from stackctl.runtime.kernel.netlink import Netlink, NetlinkError
 from stackctl.runtime.kernel.netns import in_netns
 from stackctl.runtime.kernel.nftables import FORWARD, Batch, open_nftables, rules
 from stackctl.runtime.network.addresses import parse_mac
-from stackctl.runtime.network.bridges import Endpoint, attach, create_bridge
+from stackctl.runtime.network.bridges import Endpoint, attach, bridge_name, create_bridge
 from stackctl.runtime.network.foreign_firewalls import accept_in_docker_user, notices, remove_from_docker_user
 from stackctl.runtime.network.host import subnet_lock, taken_subnets
 from stackctl.runtime.network.ipam import plan_addressing
@@ -34,8 +34,8 @@ def read(path: str) -> str:
 def test_a_bridge_is_made_once_and_found_again(lab: Lab) -> None:
     with open("/proc/sys/net/ipv4/ip_forward", "w") as file:
         file.write("0")  # a new namespace has what the machine has
-    first = create_bridge("abcdef", "000001", netlink=lab.netlink, gateway="10.208.0.1", prefix=20)
-    again = create_bridge("abcdef", "000001", netlink=lab.netlink, gateway="10.208.0.1", prefix=20)
+    first = create_bridge(bridge_name("abcdef", "000001"), netlink=lab.netlink, gateway="10.208.0.1", prefix=20)
+    again = create_bridge(bridge_name("abcdef", "000001"), netlink=lab.netlink, gateway="10.208.0.1", prefix=20)
     assert again == replace(first, notices=())
     assert len(first.notices) == 1
     (link,) = (link for link in rtnetlink.links(lab.netlink) if link.ifindex == first.index)

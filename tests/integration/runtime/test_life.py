@@ -220,3 +220,37 @@ def test_what_is_brought_back_tells_how_it_ended(shared_engine: Engine, tmp_path
         wait_until("it ran again and again", has_run_often)
 
     assert {row["ExitCode"] for row in rows if row["State"] == "restarting"} == {4}
+
+
+_FAILING = "command: [sh, -c, 'echo ran >>/told/it; exit 1'], volumes: ['./told:/told'], deploy: {restart_policy: %s}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_again"),
+    [
+        ("{condition: any, delay: 500s}", False),
+        ("{condition: on-failure, max_attempts: 1, window: 1ms}", True),
+    ],
+)
+def test_a_restart_comes_as_late_and_as_often_as_its_policy_says(
+    shared_engine: Engine, tmp_path: Path, policy: str, is_again: bool
+) -> None:
+    told = tmp_path / "s" / "told" / "it"
+    with composed(shared_engine, tmp_path / "s", one_service(_FAILING % policy), "-d") as stack:
+        if is_again:  # each run was long enough to count as good
+            wait_until("it ran three times", lambda: told.read_text().count("ran") > 2)
+            return
+        stack.wait_for("web", State="restarting")
+        stack.once("web", "true")
+
+        assert told.read_text() == "ran\n"
+
+
+def test_a_container_may_ask_the_engine_that_runs_it(shared_engine: Engine, tmp_path: Path) -> None:
+    script = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/var/run/docker.sock');"
+        r" s.send(b'GET /_ping HTTP/1.0\r\n\r\n'); print(s.makefile().read())"
+    )
+    text = one_service("command: sleep 1000, use_api_socket: true").replace("busybox", "host")
+    with composed(shared_engine, tmp_path / "s", text) as stack:
+        assert stack.once("web", "python3", "-c", script).out.rstrip().endswith("OK")

@@ -82,13 +82,14 @@ _SERVICES = (
     "blkio_config: {weight: 10, weight_device: [{path: /dev/a, weight: 10}], "
     "device_read_bps: [{path: /dev/a, rate: 1m}], device_read_iops: [{path: /dev/a, rate: 10}], "
     "device_write_bps: [{path: /dev/a, rate: 1m}], device_write_iops: [{path: /dev/a, rate: 10}]}",
+    "use_api_socket: true",
     "cgroup: host\nuts: host\nipc: host\npid: service:db",
     "runtime: crun\nisolation: hyperv",
     "cgroup_parent: a\ncpu_count: 2\ncpu_percent: 10\n"
     "credential_spec: {config: a, file: b, registry: c}\n"
     "external_links: [a]\n"
     "models: {m: {endpoint_var: A, model_var: B}}\npull_refresh_after: 1h\n"
-    "storage_opt: {size: 1g}\nuse_api_socket: true\nuserns_mode: private\nvolumes_from: [db]\n"
+    "storage_opt: {size: 1g}\nuserns_mode: private\nvolumes_from: [db]\n"
     "provider: {type: a, options: {b: c}}",
     "build: {context: ./sub, dockerfile: D, args: {a: b}, labels: {a: b}, no_cache: true, network: host, pull: true, "
     "target: a, shm_size: 1m, extra_hosts: ['a=1.1.1.1'], secrets: [{source: s, target: a}], tags: [a], "
@@ -121,6 +122,7 @@ _TOPS = (
             "ip_range: 10.9.1.0/24, gateway: 10.9.0.1, aux_addresses: {a: 10.9.0.2}}], options: {a: b}}}",
             "{enable_ipv4: false, enable_ipv6: true}",
             "{external: true, name: x}",
+            "{driver_opts: {com.docker.network.driver.mtu: 1400}}",
             "{external: {name: x}}",
             "{name: x}",
             "{ipam: {config: [{subnet: 10.9.0.0/16}, {subnet: 10.8.0.0/16}]}}",

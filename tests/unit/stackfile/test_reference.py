@@ -69,8 +69,8 @@ def test_engines_differ_where_they_do() -> None:
     secrets = ("services", "*", "build", "secrets", "*", "source")
     assert verdict(secrets).severity is None
     assert verdict(secrets, "docker").severity == "error"
-    assert verdict(("networks", "*", "driver_opts")).severity == "warning"
-    assert verdict(("networks", "*", "driver_opts"), "docker").severity is None
+    assert verdict(("networks", "*", "attachable")).severity == "warning"
+    assert verdict(("networks", "*", "attachable"), "docker").severity is None
 
 
 def test_a_table_says_nothing_of_keys_that_there_are_not() -> None:
