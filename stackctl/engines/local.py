@@ -38,6 +38,7 @@ from stackctl.reconcile.action import (
     RenameContainer,
     StartContainer,
     StopContainer,
+    SwitchTraffic,
     UpdateContainer,
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
@@ -76,7 +77,7 @@ class LocalEngine:
 
     def traits(self) -> Traits:
         """All that is not the process's own changes live; containers can be renamed."""
-        return Traits(live_fields=ALL_LIVE)
+        return Traits(live_fields=ALL_LIVE, can_switch_traffic=True)
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
         """Find images in the local store, or where their policy says so in their registries."""
@@ -171,11 +172,13 @@ class LocalEngine:
 
     def _perform_on_container(self, action: Action, cancelled: CancelCheck) -> str:
         match action:
-            case StartContainer(name, expect_id):
-                call = self._supervisor.begin("start", name=self._find(name, expect_id))
+            case StartContainer(name, expect_id, replaces):
+                call = self._supervisor.begin("start", name=self._find(name, expect_id), replaces=replaces)
                 return _told(self._wait_for(call, cancelled))
-            case StopContainer(name, expect_id, grace_s):
-                return self._stop(name, expect_id, grace_s)
+            case SwitchTraffic():
+                self._switch(action)
+            case StopContainer():
+                return self._stop(action)
             case UpdateContainer(name, expect_id, spec, fields):
                 shape = {"spec": codec.encode(spec), "fields": list(fields)}
                 return _told(self._supervisor.call("update", name=self._find(name, expect_id), **shape))
@@ -245,13 +248,20 @@ class LocalEngine:
         found: str = self._supervisor.call("id-of", name=name)["id"]
         return found
 
-    def _stop(self, name: str, expect_id: str, grace_s: float) -> str:
+    def _switch(self, action: SwitchTraffic) -> None:
+        if self._id_of(action.replaced):
+            self._find(action.replaced, action.replaced_id)
+        found = self._find(action.name, action.expect_id)
+        self._supervisor.call("switch", name=found, replaced=action.replaced)
+
+    def _stop(self, action: StopContainer) -> str:
         """Stop a container, if there is one; return what is to be told of it."""
-        if not self._id_of(name):
+        if not self._id_of(action.name):
             return ""
-        found = self._find(name, expect_id)
+        found = self._find(action.name, action.expect_id)
         try:
-            return _told(self._supervisor.call("stop", name=found, grace_s=grace_s))
+            answer = self._supervisor.call("stop", name=found, grace_s=action.grace_s, hold_s=action.hold_s)
+            return _told(answer)
         except NotFound:
             return ""
 
@@ -276,7 +286,11 @@ class LocalEngine:
 
     def _await(self, action: AwaitCondition, cancelled: CancelCheck) -> None:
         call = self._supervisor.begin(
-            "await", names=list(action.names), condition=action.condition, timeout_s=action.timeout_s
+            "await",
+            names=list(action.names),
+            condition=action.condition,
+            timeout_s=action.timeout_s,
+            monitor_s=action.monitor_s,
         )
         self._wait_for(call, cancelled)
 

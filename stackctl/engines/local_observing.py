@@ -66,6 +66,7 @@ def container_of(facts: Message, spec: ContainerSpec, networks: Mapping[str, Mes
         health=facts["health"] if state in ("running", "paused") else "none",
         exit_code=facts["exit_code"] if state in ("exited", "restarting") else None,
         is_oneoff=is_oneoff(marks),
+        is_standby=facts["is_standby"],
         image_ref=spec.image_ref,
         image_id=spec.image_id,
         labels=spec.labels,

@@ -43,6 +43,7 @@ from stackctl.reconcile.action import (
     RenameContainer,
     StartContainer,
     StopContainer,
+    SwitchTraffic,
     UpdateContainer,
 )
 from stackctl.reconcile.engine import CancelCheck, ImageRequest, ResourceNames, Traits
@@ -94,7 +95,7 @@ class MemoryEngine:
         self.built_images: dict[str, ResolvedImage] = {}
         self.fault_of: Callable[[Action], Fault | None] = _no_fault
         self.performed: list[Action] = []
-        self._traits = traits or Traits(live_fields=ALL_LIVE)
+        self._traits = traits or Traits(live_fields=ALL_LIVE, can_switch_traffic=True)
         self._world = World(behaviour_of, now_ns)
         self._changed = threading.Condition()
 
@@ -206,16 +207,14 @@ class MemoryEngine:
     def _perform_on_container(self, action: Action) -> None:
         world = self._world
         match action:
-            case StartContainer(name, expect_id):
-                world.start(world.find(name, expect_id))
-            case StopContainer(name, expect_id, grace_s):
-                if name in world.containers:
-                    world.stop(world.find(name, expect_id), grace_s)
+            case StartContainer(name, expect_id, replaces):
+                world.start(world.find(name, expect_id), is_standby=bool(replaces))
+            case SwitchTraffic(name, replaced, replaced_id, expect_id):
+                world.switch(world.find(name, expect_id), replaced, replaced_id)
             case KillContainer(name, expect_id, signal):
                 self._kill(world.find(name, expect_id), signal)
-            case RemoveContainer(name, expect_id):
-                if name in world.containers:
-                    world.remove(world.find(name, expect_id))
+            case StopContainer() | RemoveContainer():
+                self._end(action)
             case RenameContainer(name, new_name):
                 if name in world.containers or new_name not in world.containers:
                     world.rename(world.find(name), new_name)
@@ -223,6 +222,14 @@ class MemoryEngine:
                 world.update(world.find(name, expect_id), spec, fields)
             case _:
                 raise EngineError(f"{type(action).__name__} is unknown to this engine")
+
+    def _end(self, action: StopContainer | RemoveContainer) -> None:
+        if action.name in self._world.containers:
+            found = self._world.find(action.name, action.expect_id)
+            if isinstance(action, StopContainer):
+                self._world.stop(found, action.grace_s)
+            else:
+                self._world.remove(found)
 
     def _kill(self, container: MemoryContainer, signal: str) -> None:
         try:
@@ -236,9 +243,17 @@ class MemoryEngine:
     def _await(self, action: AwaitCondition, cancelled: CancelCheck) -> None:
         world = self._world
         deadline = world.now_ns + round(action.timeout_s * 1e9) if action.timeout_s else None
+        held_since: int | None = None
         while True:
-            waiting = [name for name in action.names if not _holds(world.find(name), action.condition)]
+            waiting = [name for name in action.names if not _is_met(world.find(name), action)]
+            if action.monitor_s is not None:
+                _check_never_restarted(world, action.names)
             settled = 0 if waiting or action.condition != "service_healthy" else _settled_ns(world, action.names)
+            if waiting:
+                held_since = None
+            elif held_since is None:
+                held_since = max(settled, world.now_ns)
+            settled = 0 if held_since is None else held_since + round((action.monitor_s or 0.0) * 1e9)
             if not waiting and settled <= world.now_ns:
                 return
             if cancelled():
@@ -275,6 +290,7 @@ class MemoryEngine:
             health=container.health,
             exit_code=container.exit_code if container.state in ("exited", "restarting") else None,
             is_oneoff=is_oneoff(marks),
+            is_standby=container.is_standby,
             image_ref=spec.image_ref,
             image_id=spec.image_id,
             labels=spec.labels,
@@ -339,6 +355,17 @@ class MemoryEngine:
             )
             for name, volume in sorted(self._world.volumes.items())
         )
+
+
+def _is_met(container: MemoryContainer, action: AwaitCondition) -> bool:
+    is_done = container.state == "exited" and container.exit_code == 0 and not container.is_standby
+    return (is_done and action.monitor_s is not None) or _holds(container, action.condition)
+
+
+def _check_never_restarted(world: World, names: Sequence[str]) -> None:
+    for name in names:
+        if world.find(name).restart_count:
+            raise ContainerError(f"container {name} ended soon after its start", code="update-failed")
 
 
 def _settled_ns(world: World, names: Sequence[str]) -> int:

@@ -70,6 +70,7 @@ class MemoryContainer:
     restart_count: int = 0
     is_wanted: bool = False
     is_post_start_due: bool = False
+    is_standby: bool = False
     run: int = 0
     addresses: dict[str, str] = field(default_factory=dict)
     ports: list[tuple[PublishedPort, int]] = field(default_factory=list)
@@ -212,10 +213,11 @@ class World:
         self.containers[spec.name] = made = MemoryContainer(self._new_id(), spec, self.now_ns)
         return made
 
-    def start(self, container: MemoryContainer) -> None:
+    def start(self, container: MemoryContainer, *, is_standby: bool = False) -> None:
         """Have it run, and what is to run after its start."""
         if container.state != "running":
             container.is_wanted, container.restart_count = True, 0
+            container.is_standby = is_standby
             container.is_post_start_due = bool(container.spec.post_start)
             self._launch(container)
         error = self._behaviour_of(container.spec).hook_error
@@ -235,6 +237,13 @@ class World:
         self.advance_to(self.now_ns + round((grace_s if is_killed else behaviour.stops_after_s) * 1e9))
         if container.state == "running":
             self.exit(container, _KILLED if is_killed else behaviour.stop_code)
+
+    def switch(self, container: MemoryContainer, replaced: str, replaced_id: str) -> None:
+        """Give it the traffic of another, if there is one of this name."""
+        other = self.find(replaced, replaced_id) if replaced in self.containers else None
+        container.is_standby = False
+        if other is not None:
+            other.is_standby = True
 
     def kill(self, container: MemoryContainer, signal: int, stop_signal: int) -> None:
         """Send a signal. SIGKILL ends it; its stop signal does what the behaviour says; others do nothing."""

@@ -44,7 +44,7 @@ class ObservedContainer:
     made from, "" if unknown) says whether it is up to date. ``exit_code`` is None unless exited.
     ``is_post_start_due``: it runs, and what is to run after its start has not, or failed.
     Times are nanoseconds since the epoch, 0 for never. ``network_ids`` has the name and id of each network
-    it is on, running or not.
+    it is on, running or not. ``is_standby``: no traffic is led to it, though it runs.
     """
 
     id: str
@@ -56,6 +56,7 @@ class ObservedContainer:
     health: Health = "none"
     exit_code: int | None = None
     is_oneoff: bool = False
+    is_standby: bool = False
     image_ref: str = ""
     image_id: str = ""
     labels: tuple[tuple[str, str], ...] = ()

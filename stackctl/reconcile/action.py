@@ -91,10 +91,25 @@ class StartContainer:
     That it is ready is awaited by AwaitCondition.
 
     Conflict when a port or address of it is taken; ContainerError when it cannot run, or runs and its ``post_start``
-    failed: performed again, that runs again.
+    failed: performed again, that runs again. With ``replaces``, the name of another container, it stands by: it has
+    no traffic until SwitchTraffic gives it that of the other.
     """
 
     name: str
+    expect_id: str = ""
+    replaces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchTraffic:
+    """Names and published ports lead to the container, and nothing new to ``replaced``, from one moment to the next.
+
+    Connections stay where they are. ``replaced`` need not be there. It stands by from now on.
+    """
+
+    name: str
+    replaced: str
+    replaced_id: str = ""
     expect_id: str = ""
 
 
@@ -102,12 +117,14 @@ class StartContainer:
 class StopContainer:
     """The container does not run: ``pre_stop``, stop signal, then after ``grace_s`` seconds SIGKILL.
 
-    Not restarted by policy. A ``pre_stop`` that fails is told, and does not keep it running.
+    Not restarted by policy. A ``pre_stop`` that fails is told, and does not keep it running. Who connects to a
+    published TCP port that nobody else serves waits up to ``hold_s`` seconds for a successor.
     """
 
     name: str
     expect_id: str
     grace_s: float
+    hold_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +171,14 @@ class AwaitCondition:
 
     ``service_started``: was started. ``service_healthy``: reported healthy (runs, where it has no check).
     ``service_completed_successfully``: exited 0. Fails at once when it can no longer happen.
-    ``timeout_s`` 0 waits without bound.
+    ``timeout_s`` 0 waits without bound. With ``monitor_s`` it must go on to hold for so long, and a container that
+    is restarted by its policy has failed.
     """
 
     names: tuple[str, ...]
     condition: Condition
     timeout_s: float = 0.0
+    monitor_s: float | None = None
 
 
 Action: TypeAlias = (
@@ -171,6 +190,7 @@ Action: TypeAlias = (
     | RemoveVolume
     | CreateContainer
     | StartContainer
+    | SwitchTraffic
     | StopContainer
     | KillContainer
     | RemoveContainer

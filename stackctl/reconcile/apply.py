@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -13,7 +13,7 @@ from stackctl.errors import EngineError, StackctlError, TransientError
 from stackctl.reconcile.engine import CancelCheck, Engine
 from stackctl.reconcile.plan import Plan, Step
 
-State = Literal["done", "failed", "skipped", "cancelled"]
+State = Literal["done", "failed", "skipped", "cancelled", "unneeded"]
 _ATTEMPTS: Final = 5
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
@@ -39,8 +39,8 @@ class Report:
 
     @property
     def is_ok(self) -> bool:
-        """Whether every step was done."""
-        return all(outcome.state == "done" for outcome in self.outcomes)
+        """Whether every step was done, or not needed because none had failed."""
+        return all(outcome.state in ("done", "unneeded") for outcome in self.outcomes)
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
@@ -76,10 +76,12 @@ class _Run:
         self._reporter = reporter
         self._cancelled = cancelled
         self._outcomes: dict[int, Outcome] = {}
-        self._missing = {step.number: len(step.after) + len(step.soft_after) for step in plan.steps}
+        self._missing: dict[int, int] = {}
         self._followers: dict[int, list[Step]] = {}
         for step in plan.steps:
-            for number in (*step.after, *step.soft_after):
+            awaited = {*step.after, *step.soft_after, *step.while_well, *step.only_if_failed}
+            self._missing[step.number] = len(awaited)
+            for number in sorted(awaited):
                 self._followers.setdefault(number, []).append(step)
         self._todo: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
@@ -104,15 +106,25 @@ class _Run:
 
     def _consider(self, step: Step) -> None:
         """Everything the step waits for has ended: begin it, or say why not."""
-        failed = next((number for number in step.after if self._outcomes[number].state != "done"), 0)
-        if failed:
+        failed = next(iter(self._unsuccessful(step.after)), 0)
+        bad = self._unsuccessful(step.while_well or step.only_if_failed)
+        is_bad = len(bad) > step.tolerance
+        if failed and self._outcomes[failed].state == "unneeded":
+            self._settle(Outcome(step, "unneeded"))
+        elif failed or (step.while_well and is_bad):
+            failed = failed or bad[0]
             before = self._outcomes[failed]
             state: State = "cancelled" if before.state == "cancelled" else "skipped"
             self._settle(Outcome(step, state, because_of=before.because_of or failed))
+        elif step.only_if_failed and not is_bad:
+            self._settle(Outcome(step, "unneeded"))
         elif self._cancelled():
             self._settle(Outcome(step, "cancelled"))
         else:
             self._begin(step)
+
+    def _unsuccessful(self, numbers: Iterable[int]) -> list[int]:
+        return [number for number in numbers if self._outcomes[number].state != "done"]
 
     def _settle(self, outcome: Outcome) -> None:
         number = outcome.step.number

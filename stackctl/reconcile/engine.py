@@ -25,7 +25,8 @@ class Traits:
     ``live_fields`` are the ContainerSpec fields that UpdateContainer changes without a restart (see ``live``);
     ``ignored_fields`` those whose change needs nothing done at all. Without ``can_lift_limits`` a limit changes live to
     another one only, not to none; ``fixed_limits`` are the fields of Limits that never do. Without ``can_share_ports``
-    each host port is one container's.
+    each host port is one container's. With ``can_switch_traffic`` a container can be started without traffic, and get
+    that of another.
     """
 
     live_fields: frozenset[str] = frozenset({"limits", "restart"})
@@ -34,6 +35,7 @@ class Traits:
     can_lift_limits: bool = True
     fixed_limits: frozenset[str] = frozenset()
     can_share_ports: bool = True
+    can_switch_traffic: bool = False
 
 
 PullPolicy = Literal["always", "missing", "never"]

@@ -56,8 +56,8 @@ def is_ours(container: ObservedContainer, stack: str) -> bool:
 def match(desired: Desired, observed: Observed, traits: Traits) -> Matched:
     """Choose, for each wanted key, among all that claim it.
 
-    The one that has the wanted name wins; then one that runs; then the oldest. So whatever half-done
-    replacement an earlier run left, there is one answer, and it is always the same one.
+    One that has traffic wins; then one that runs; then the one with the wanted name; then the oldest. So whatever
+    half-done replacement an earlier run left, there is one answer, and it is always the same one.
     """
     claims, oneoffs = _claims(observed)
     wanted = _with_live_numbers(desired, claims, traits)
@@ -84,7 +84,14 @@ def ranked(claimants: Sequence[ObservedContainer], name: str) -> list[ObservedCo
     """Return those who claim one key, the best claim first; ``name`` is the one wanted, "" if unknown."""
     return sorted(
         claimants,
-        key=lambda c: (c.name != name, is_temporary(c.name), c.state != "running", c.created_ns, c.id),
+        key=lambda c: (
+            c.is_standby,
+            c.state != "running",
+            c.name != name,
+            is_temporary(c.name),
+            c.created_ns,
+            c.id,
+        ),
     )
 
 

@@ -32,12 +32,13 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to one resource. ``name`` is its real name."""
+    """What happens to one resource. ``name`` is its real name; ``how`` says more of how it is done, often ""."""
 
     key: ResourceKey
     kind: ChangeKind
     name: str
     reasons: tuple[Reason, ...] = ()
+    how: str = ""
 
     @property
     def because(self) -> str:
@@ -54,6 +55,8 @@ class Change:
 class Step:
     """One action. It waits until every step of ``after`` has succeeded and every one of ``soft_after`` has ended.
 
+    It waits as well until every step of ``while_well`` has ended, and is skipped when more of those than ``tolerance``
+    did not succeed; with ``only_if_failed`` it is the other way round: it is needed only then.
     ``source`` is what made the step necessary; ``origin`` maps the fields of the specification behind it to
     where they are written, for a failure to point at. Of an optional step a failure is only worth a warning:
     all that waits for it can do without.
@@ -68,6 +71,9 @@ class Step:
     source: SourceRange | None = None
     origin: Mapping[str, SourceRange] = field(default_factory=lambda: MappingProxyType({}), compare=False)
     is_optional: bool = False
+    while_well: tuple[int, ...] = ()
+    only_if_failed: tuple[int, ...] = ()
+    tolerance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,9 @@ class PlanBuilder:
         source: SourceRange | None = None,
         origin: Mapping[str, SourceRange] | None = None,
         is_optional: bool = False,
+        while_well: Iterable[int] = (),
+        only_if_failed: Iterable[int] = (),
+        tolerance: int = 0,
     ) -> int:
         """Add a step and return its number."""
         number = len(self._steps) + 1
@@ -135,6 +144,9 @@ class PlanBuilder:
                 source,
                 origin or MappingProxyType({}),
                 is_optional,
+                tuple(sorted(set(while_well))),
+                tuple(sorted(set(only_if_failed))),
+                tolerance,
             )
         )
         return number

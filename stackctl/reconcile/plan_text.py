@@ -19,6 +19,7 @@ from stackctl.reconcile.action import (
     RenameContainer,
     StartContainer,
     StopContainer,
+    SwitchTraffic,
     UpdateContainer,
 )
 from stackctl.reconcile.plan import Change, ChangeKind, Plan, Step
@@ -70,13 +71,21 @@ def action_title(action: Action) -> str:
 
 
 def _container_title(
-    action: KillContainer | StartContainer | StopContainer | RemoveContainer | UpdateContainer | AwaitCondition,
+    action: KillContainer
+    | StartContainer
+    | SwitchTraffic
+    | StopContainer
+    | RemoveContainer
+    | UpdateContainer
+    | AwaitCondition,
 ) -> str:
     match action:
         case KillContainer(name, _, signal):
             return f"kill {name} with {signal}"
         case StartContainer(name):
             return f"start {name}"
+        case SwitchTraffic(name, replaced):
+            return f"switch traffic of {replaced} to {name}"
         case StopContainer(name):
             return f"stop {name}"
         case RemoveContainer(name):
@@ -106,6 +115,11 @@ def _edges(step: Step) -> str:
         parts.append("after " + " ".join(map(str, step.after)))
     if step.soft_after:
         parts.append("once ended " + " ".join(map(str, step.soft_after)))
+    most = f"more than {step.tolerance}" if step.tolerance else "any"
+    if step.while_well:
+        parts.append(f"unless {most} failed of " + " ".join(map(str, step.while_well)))
+    if step.only_if_failed:
+        parts.append(f"only if {most} failed of " + " ".join(map(str, step.only_if_failed)))
     return ", ".join(parts)
 
 
@@ -117,7 +131,8 @@ def plan_summary(plan: Plan) -> str:
     for change in plan.changes:
         if change.kind == "keep":
             continue
-        lines.append(f"  {_SYMBOLS[change.kind]} {change.key.kind} {change.name}  ({_WHAT[change.kind]})")
+        what = f"{_WHAT[change.kind]}, {change.how}" if change.how else _WHAT[change.kind]
+        lines.append(f"  {_SYMBOLS[change.kind]} {change.key.kind} {change.name}  ({what})")
         lines += [f"      {reason}" for reason in change.reasons]
     lines += [f"  + {action_title(step.action)}" for step in plan.steps if isinstance(step.action, PullImage)]
     builds = [step for step in plan.steps if isinstance(step.action, BuildImage)]

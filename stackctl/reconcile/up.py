@@ -14,24 +14,22 @@ from stackctl.model.observed import Observed, ObservedContainer
 from stackctl.model.stack import Condition, Dependency
 from stackctl.reconcile import graph
 from stackctl.reconcile.action import (
-    AwaitCondition,
     CreateContainer,
-    RemoveContainer,
-    RenameContainer,
-    StartContainer,
-    StopContainer,
     UpdateContainer,
 )
 from stackctl.reconcile.changes import Changes, find_changes
+from stackctl.reconcile.claims import Holders
 from stackctl.reconcile.desired import Desired
 from stackctl.reconcile.diff import label_reasons
 from stackctl.reconcile.engine import Traits
 from stackctl.reconcile.gates import Edges, Gates, Need
 from stackctl.reconcile.live import live_fields
-from stackctl.reconcile.match import RUNNING, Matched, match, temporary_name
+from stackctl.reconcile.match import Matched, match
 from stackctl.reconcile.plan import Change, Plan, PlanBuilder
 from stackctl.reconcile.policy import Policy
-from stackctl.reconcile.resource_steps import ResourceSteps, grace_of
+from stackctl.reconcile.resource_steps import ResourceSteps
+from stackctl.reconcile.rollout import Rollout, rollout_of
+from stackctl.reconcile.rollout_steps import Ground, ServiceRollout
 
 _INTERRUPTING: Final = ("replace", "restart")
 
@@ -95,8 +93,8 @@ class _UpPlanner:
         self._keys = self._wanted.by_service()
         self._owners = {c.spec.name: key.name for key, c in self._wanted.containers.items()}
         self._steps = PlanBuilder()
-        # After these steps the next replica of the service at hand may be interrupted.
-        self._ready: set[int] = set()
+        self._holders = Holders(observed.containers)
+        self._warnings: list[Diagnostic] = []
         names = {
             service: tuple(self._wanted.containers[key].spec.name for key in keys)
             for service, keys in self._keys.items()
@@ -120,7 +118,7 @@ class _UpPlanner:
             stack=self._wanted.stack.name,
             steps=self._steps.steps(),
             changes=tuple(changed),
-            warnings=(*self._changes.warnings, *self._orphan_warnings()),
+            warnings=(*self._changes.warnings, *self._warnings, *self._orphan_warnings()),
             base=self._observed.fingerprint,
         )
 
@@ -143,52 +141,49 @@ class _UpPlanner:
     def _service(self, service: str) -> list[Change]:
         changed = []
         started: set[int] = set()
-        self._ready = set()
-        interrupted = [key for key in self._keys[service] if self._changes.containers[key].kind in _INTERRUPTING]
-        first = interrupted[: len(interrupted) // 2]
-        first_started: set[int] = set()
+        rollout = self._rollout(service)
         for key in self._keys[service]:
             change = self._changes.containers[key]
             if self._policy.no_start and change.kind in ("start", "restart"):
                 continue
-            changed.append(change)
-            if first and key == interrupted[len(first)]:
-                self._ready = self._wait_for_half(first, first_started)
-            own = self._container(key, change)
-            started |= own
-            first_started |= own if key in first else set()
-        self._gates.note_started(service, started)
+            is_beside = change.kind == "replace" and rollout.rollout.order == "start-first"
+            changed.append(replace(change, how="start-first") if is_beside else change)
+            rollout.enter(key)
+            started |= self._container(key, change, rollout)
+        named = rollout.finish()
+        self._gates.note_started(service, named | started)
+        self._warnings += rollout.rollout.warnings
         return changed
 
-    def _wait_for_half(self, keys: Sequence[ResourceKey], started: set[int]) -> set[int]:
-        """Return the steps after which half of a service's replicas serve again and the others may go."""
-        specs = [self._wanted.containers[key].spec for key in keys]
-        if not started or specs[0].health is None:
-            return started
-        names = tuple(spec.name for spec in specs)
-        because = "half of the replicas at a time"
-        return {self._steps.add(AwaitCondition(names, "service_healthy", 0.0), after=started, because=because)}
+    def _rollout(self, service: str) -> ServiceRollout:
+        """Return how the service's containers that must make way do so."""
+        keys = [key for key in self._keys[service] if self._changes.containers[key].kind in _INTERRUPTING]
+        pairs = [(key, self._matched.current[key]) for key in keys]
+        replaced = [pair for pair in pairs if self._changes.containers[pair[0]].kind == "replace"]
+        rollout = rollout_of(self._wanted, service, replaced, self._holders, self._traits) if keys else Rollout()
+        ground = Ground(self._steps, self._under, self._wanted, self._policy, self._traits, self._edges)
+        return ServiceRollout(ground, rollout, keys)
 
-    def _container(self, key: ResourceKey, change: Change) -> set[int]:
+    def _container(self, key: ResourceKey, change: Change, rollout: ServiceRollout) -> set[int]:
         """Add what the change needs; return the step that starts the container, if one does."""
         existing = self._matched.current.get(key)
         if change.kind == "create":
-            return self._create(key, "is missing", self._under.under(key))
+            return self._create(key, "is missing", self._under.under(key), rollout)
         if existing is None or change.kind == "keep":
             return set()
         if change.kind == "replace":
-            return self._replace(key, existing, change)
+            return self._replace(key, existing, change, rollout)
         updated = self._update(key, existing, change)
         if change.kind == "start":
-            return self._start(key, existing.id, updated, change.because)
+            return rollout.start(key, existing.id, updated, change.because)
         if change.kind == "restart":
-            return self._restart(key, existing, change, updated)
+            return rollout.restart(key, existing, change, updated)
         return set()
 
-    def _create(self, key: ResourceKey, because: str, after: set[int]) -> set[int]:
+    def _create(self, key: ResourceKey, because: str, after: set[int], rollout: ServiceRollout) -> set[int]:
         spec = self._wanted.containers[key].spec
         created = self._steps.add(CreateContainer(spec), after=after, because=because, source=spec.origin.get(""))
-        return self._start(key, "", {created}, because)
+        return rollout.start(key, "", {created}, because)
 
     def _update(self, key: ResourceKey, existing: ObservedContainer, change: Change) -> set[int]:
         """Change what can be changed in place; return the steps after which the container is as wanted."""
@@ -202,69 +197,16 @@ class _UpPlanner:
         step = self._steps.add(action, after=after, because=change.because, disruption="live", source=change.source)
         return {step}
 
-    def _restart(self, key: ResourceKey, existing: ObservedContainer, change: Change, after: set[int]) -> set[int]:
-        # Order: not before what it depends on is back, so that the gap is short, and there is none if it fails.
-        edges = self._edges(key)
-        name = self._wanted.containers[key].spec.name
-        stop = StopContainer(name, existing.id, grace_of(existing, self._policy))
-        stopped = self._steps.add(
-            stop,
-            after=after | edges.hard | self._ready,
-            soft_after=edges.soft,
-            because=change.because,
-            disruption="restart",
-            source=change.source,
-        )
-        return self._start(key, existing.id, {stopped}, change.because)
-
-    def _replace(self, key: ResourceKey, existing: ObservedContainer, change: Change) -> set[int]:
+    def _replace(
+        self, key: ResourceKey, existing: ObservedContainer, change: Change, rollout: ServiceRollout
+    ) -> set[int]:
         if not self._traits.can_rename and not self._under.is_removed(existing):
             self._under.remove(existing, change.because)
         if self._under.is_removed(existing):
             # It goes first: with its network, or because its name is not the one its successor gets.
             after = self._under.under(key) | self._under.freed(existing.name)
-            return self._create(key, change.because, after)
-        spec = self._wanted.containers[key].spec
-        temporary = temporary_name(existing.id, spec.name)
-        created = self._steps.add(
-            CreateContainer(replace(spec, name=temporary)),
-            after=self._under.under(key) | self._under.freed(temporary),
-            because=change.because,
-            source=change.source,
-        )
-        because = f"replaced by {created}"
-        removed = self._steps.add(
-            RemoveContainer(existing.name, existing.id),
-            after=self._stop_replaced(key, existing, created, because),
-            because=because,
-            disruption="replace",
-        )
-        renamed = self._steps.add(RenameContainer(temporary, spec.name), after={removed}, because="replacement")
-        return self._start(key, "", {renamed}, "replacement")
-
-    def _stop_replaced(self, key: ResourceKey, existing: ObservedContainer, created: int, because: str) -> set[int]:
-        if existing.state not in RUNNING:
-            return {created}
-        # Order: not before what the replacement waits for is there, so that the gap is short.
-        edges = Edges() if self._policy.no_start else self._edges(key)
-        stop = StopContainer(existing.name, existing.id, grace_of(existing, self._policy))
-        after = {created} | edges.hard | self._ready
-        return {self._steps.add(stop, after=after, soft_after=edges.soft, because=because, disruption="replace")}
-
-    def _start(self, key: ResourceKey, expect_id: str, after: set[int], because: str) -> set[int]:
-        if self._policy.no_start:
-            return set()
-        edges = self._edges(key)
-        spec = self._wanted.containers[key].spec
-        step = self._steps.add(
-            StartContainer(spec.name, expect_id),
-            after=after | edges.hard | self._under.vacated(key),
-            soft_after=edges.soft,
-            because=because,
-            source=spec.origin.get(""),
-            origin=spec.origin,
-        )
-        return {step}
+            return self._create(key, change.because, after, rollout)
+        return rollout.replace(key, existing, change)
 
     # -- waiting --------------------------------------------------------------------------------------
 

@@ -230,6 +230,18 @@ class Networks:
         """Lead no new traffic to the container."""
         self._traffic.remove(container)
 
+    def switch(self, container: Container, replaced: Container | None) -> None:
+        """Lead to the container what has led to another, in one transaction."""
+        self._traffic.switch(container, replaced)
+
+    def hold(self, container: Container, hold_s: float) -> None:
+        """Let connections to its published TCP ports wait for so long when nobody else serves there."""
+        self._traffic.hold(container, hold_s)
+
+    def is_warming(self, container: Container) -> bool:
+        """Whether the container is still looked at for the ports that it is to listen on."""
+        return self._traffic.is_warming(container)
+
     def heirs(self, container: Container) -> list[Container]:
         """Return the other containers that serve under one of its names or ports."""
         return self._traffic.heirs(container)

@@ -43,7 +43,8 @@ class Facts:
     ``oom_kills_before`` is what the cgroup had counted at the start; ``is_to_return``: ran when
     the machine, or the engine, went down, and its policy brings it back. ``output`` maps streams to the inodes of the
     pipes that the first process got as its own. ``is_post_start_due``: it was started, and its ``post_start`` has not
-    run to its end yet.
+    run to its end yet. ``is_standby``: it is to have no traffic; ``stands_for`` is the name of
+    the container that it replaces, to which it answers too once it has its traffic.
     """
 
     created_ns: int = 0
@@ -59,6 +60,8 @@ class Facts:
     was_stopped: bool = False
     is_paused: bool = False
     is_to_return: bool = False
+    is_standby: bool = False
+    stands_for: str = ""
     is_post_start_due: bool = False
     restart_count: int = 0
     back_off: int = 0

@@ -25,6 +25,7 @@ from stackctl.runtime.verbs import (
     rename,
     start,
     stop,
+    switch,
     update,
 )
 from stackctl.runtime.waiting import Wait
@@ -56,6 +57,7 @@ def facts_of(container: Container) -> Message:
         "phase": container.phase,
         "pid": facts.pid,
         "is_paused": facts.is_paused,
+        "is_standby": facts.is_standby,
         "is_to_return": facts.is_to_return,
         "is_post_start_due": facts.is_post_start_due,
         "exit_code": facts.exit_code,
@@ -122,7 +124,13 @@ def _create(world: World, message: Message, _fds: tuple[int, ...], reply: Reply)
 
 def _start(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
     container = world.find(message["name"])
-    start.start(world, container, _report_to(reply, lambda: {"id": container.id, "told": list(container.told)}))
+    done = _report_to(reply, lambda: {"id": container.id, "told": list(container.told)})
+    start.start(world, container, done, replaces=message.get("replaces", ""))
+
+
+def _switch(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    switch.switch(world, world.find(message["name"]), world.names.get(message["replaced"]))
+    reply.ok()
 
 
 def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
@@ -138,7 +146,8 @@ def _stop(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -
 
     def hooks_ran(error: Exception | None) -> None:
         told = [str(error)] if error is not None else []
-        stop.stop(world, container, grace_s, _report_to(reply, lambda: {"told": told}))
+        hold_s = message.get("hold_s", 0.0)
+        stop.stop(world, container, grace_s, _report_to(reply, lambda: {"told": told}), hold_s=hold_s)
 
     hooks.before_stop(world, container, hooks_ran)
 
@@ -223,7 +232,8 @@ def _is_alive(container: Container) -> bool:
 
 
 def _await(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    wait = Wait(world, tuple(message["names"]), message["condition"], _report_to(reply))
+    monitor_s = message.get("monitor_s")
+    wait = Wait(world, tuple(message["names"]), message["condition"], _report_to(reply), monitor_s=monitor_s)
     reply.when_abandoned(wait.cancel)
     wait.begin(message.get("timeout_s", 0))
 
@@ -353,6 +363,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "id-of": _id_of,
     "create": _create,
     "start": _start,
+    "switch": _switch,
     "stop": _stop,
     "kill": _kill,
     "pause": _pause,

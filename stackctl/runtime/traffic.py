@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 from stackctl.model.container import Attachment, JoinNetworks
 from stackctl.model.network import bridge_options
@@ -22,6 +23,10 @@ _FIRST_LOOK_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 0.25
 # After this a replica that does not listen where it is published is thought to know better.
 _WARMING_S: Final = 30.0
+# The same where it is only guessed from its predecessor what it is to listen on.
+_GUESSING_S: Final = 10.0
+_FIRST_EPHEMERAL: Final = 32768
+_Key: TypeAlias = tuple[str, str, int]
 
 
 class Traffic:
@@ -36,30 +41,66 @@ class Traffic:
         self._networks = networks
         self._serving: dict[str, Container] = {}
         self._warming: dict[str, _Warming] = {}
+        # Ports whose new connections wait, until the timer rings.
+        self._held: dict[_Key, Timer] = {}
         self.zone = NetworkZone(self._is_announced_ready)
 
     def add(self, container: Container) -> None:
         """Let traffic and names lead to a container that has just started, or anew when its health changed.
 
-        One without a health check counts as ready once it listens on the ports it shares with others.
+        One without a health check counts as ready once it listens on the ports it shares with others. One that stands
+        by is only looked at.
         """
-        if container.id not in self._serving:
+        is_new = container.id not in self._serving and container.id not in self._warming
+        if is_new and not container.facts.is_standby:
             self._announce(container)
-            if self._is_to_be_watched(container):
-                self._warming[container.id] = _Warming(self, container, self._loop)
+        if is_new and self._is_to_be_watched(container):
+            self._warming[container.id] = _Warming(self, container, self._loop, self._predecessor(container))
         self.apply()
+
+    def switch(self, container: Container, replaced: Container | None) -> None:
+        """Lead to the container what has led to another, in one transaction."""
+        if container.is_running:
+            self._announce(container)
+        if replaced is not None:
+            self.warmed(replaced)
+            self._withdraw(replaced)
+        self.apply()
+
+    def hold(self, container: Container, hold_s: float) -> None:
+        """Let who connects to its published TCP ports wait, for so long, when nobody ready is there."""
+        if hold_s <= 0:
+            return
+        for key in [key for key in self._keys(container) if key[0] == "tcp"]:
+            if key in self._held:
+                self._held.pop(key).cancel()
+            self._held[key] = self._loop.call_later(hold_s, partial(self._end_hold, key))
+
+    def _end_hold(self, key: _Key) -> None:
+        del self._held[key]
+        self.apply()
+
+    def is_warming(self, container: Container) -> bool:
+        """Whether the container is still looked at for the ports that it is to listen on."""
+        return container.id in self._warming
 
     def restore(self, containers: Iterable[Container]) -> None:
         """Take over containers that ran already, without a look at the firewall: ``replace`` it afterwards."""
         for container in containers:
-            self._announce(container)
+            if not container.facts.is_standby:
+                self._announce(container)
 
     def remove(self, container: Container) -> None:
         """Lead no new traffic to the container."""
         self.warmed(container)
-        if self._serving.pop(container.id, None) is not None:
-            self.zone.withdraw(container.id)
+        if self._withdraw(container):
             self.apply()
+
+    def _withdraw(self, container: Container) -> bool:
+        if self._serving.pop(container.id, None) is None:
+            return False
+        self.zone.withdraw(container.id)
+        return True
 
     def rename(self, container: Container) -> None:
         """Let the container's new name lead to it in place of the old one."""
@@ -122,11 +163,19 @@ class Traffic:
         container = self._serving.get(container_id)
         return container is not None and self._is_ready(container)
 
-    def _is_to_be_watched(self, container: Container) -> bool:
-        has_ports = any(port.protocol == "tcp" for port, _ in self._ports.of(container))
-        return has_ports and not health.has_check(container.spec.health) and bool(self.heirs(container))
+    def _predecessor(self, container: Container) -> Container | None:
+        wanted = container.facts.stands_for if container.facts.is_standby else ""
+        return next((other for other in self._serving.values() if wanted and other.name == wanted), None)
 
-    def _keys(self, container: Container) -> Iterable[tuple[str, str, int]]:
+    def _is_to_be_watched(self, container: Container) -> bool:
+        if health.has_check(container.spec.health):
+            return False
+        if container.facts.is_standby:
+            return True
+        has_ports = any(port.protocol == "tcp" for port, _ in self._ports.of(container))
+        return has_ports and (bool(self.heirs(container)) or not self._held.keys().isdisjoint(self._keys(container)))
+
+    def _keys(self, container: Container) -> Iterable[_Key]:
         return ((port.protocol, port.host_ip, number) for port, number in self._ports.of(container))
 
     # -- state ------------------------------------------------------------------------------------
@@ -137,7 +186,8 @@ class Traffic:
         for attachment in attachments(container):
             address = container.facts.addresses.get(attachment.network, "")
             if address:
-                names = (*attachment.aliases, container.id[:12])
+                also = (container.facts.stands_for,) if container.facts.stands_for else ()
+                names = (*attachment.aliases, container.id[:12], *also)
                 self.zone.announce(
                     container.id, attachment.network, name=container.name, aliases=names, address=address
                 )
@@ -159,7 +209,7 @@ class Traffic:
         return FirewallState(bridged, tuple(self._firewall_ports(outward)))
 
     def _firewall_ports(self, outward: set[str]) -> list[FirewallPort]:
-        groups: dict[tuple[str, str, int], list[tuple[Container, int]]] = {}
+        groups: dict[_Key, list[tuple[Container, int]]] = {key: [] for key in self._held}
         for container in self._serving.values():
             for port, number in self._ports.of(container):
                 key = (port.protocol, port.host_ip, number)
@@ -167,22 +217,27 @@ class Traffic:
         found = []
         for (protocol, host_ip, host_port), members in sorted(groups.items()):
             ready = [member for member in members if self._is_ready(member[0])]
+            is_held = not ready and (protocol, host_ip, host_port) in self._held
             backends = tuple(
                 Backend(address, port)
-                for container, port in ready or members
+                for container, port in (() if is_held else ready or members)
                 if (address := _outward_address(container, outward))
             )
-            found.append(FirewallPort("udp" if protocol == "udp" else "tcp", host_ip, host_port, backends))
+            found.append(FirewallPort("udp" if protocol == "udp" else "tcp", host_ip, host_port, backends, is_held))
         return found
 
 
 class _Warming:
-    """Looks, less and less often, whether a new replica listens on its published ports yet."""
+    """Looks, less and less often, whether a new replica listens yet: on its published ports, or as its predecessor."""
 
-    def __init__(self, traffic: Traffic, container: Container, loop: Loop) -> None:
+    def __init__(self, traffic: Traffic, container: Container, loop: Loop, predecessor: Container | None) -> None:
         self._traffic = traffic
         self._container = container
         self._loop = loop
+        self._wanted = {port.container_port for port in container.spec.ports if port.protocol == "tcp"}
+        self._longest_s = _WARMING_S if self._wanted else _GUESSING_S
+        if predecessor is not None:
+            self._wanted |= {port for port in _listening(predecessor) or () if port < _FIRST_EPHEMERAL}
         self._pause_s = _FIRST_LOOK_S
         self._waited_s = 0.0
         self._timer: Timer | None = loop.call_later(self._pause_s, self._look)
@@ -195,7 +250,8 @@ class _Warming:
 
     def _look(self) -> None:
         self._waited_s += self._pause_s
-        if self._waited_s >= _WARMING_S or _listens(self._container):
+        found = _listening(self._container)
+        if self._waited_s >= self._longest_s or found is None or self._wanted <= found:
             self._traffic.warmed(self._container)
             self._traffic.apply()
             return
@@ -209,17 +265,17 @@ def attachments(container: Container) -> tuple[Attachment, ...]:
     return networking.attachments if isinstance(networking, JoinNetworks) else ()
 
 
-def _listens(container: Container) -> bool:
-    wanted = {port.container_port for port in container.spec.ports if port.protocol == "tcp"}
+def _listening(container: Container) -> set[int] | None:
+    """Return the TCP ports that the container takes connections on from outside; None when that cannot be told."""
     try:
         netns = open_netns(container.facts.pid)
     except OSError:
-        return True  # it has just ended, which is told soon
+        return None  # it has just ended, which is told soon
     try:
         with open_sock_diag(netns) as netlink:
-            return wanted <= {listener.port for listener in listeners(netlink)}
+            return {found.port for found in listeners(netlink) if not found.address.startswith("127.")}
     except OSError:
-        return True  # a kernel without sock_diag
+        return None  # a kernel without sock_diag
     finally:
         os.close(netns)
 

@@ -16,17 +16,29 @@ Condition = Literal["service_started", "service_healthy", "service_completed_suc
 _MEANT_TO_END: Final = "one that is meant to end is one to wait for with condition: service_completed_successfully"
 # Without a check, to run is to be healthy; but what finds itself misconfigured and ends never really ran.
 _SETTLED_S: Final = 0.5
+_LOOK_S: Final = 0.05
 Done = Callable[[Exception | None], None]
 
 
 class Wait:
     """One wait for every named container; ``done`` is called exactly once, unless it is cancelled first."""
 
-    def __init__(self, world: World, names: tuple[str, ...], condition: Condition, done: Done) -> None:
+    def __init__(
+        self,
+        world: World,
+        names: tuple[str, ...],
+        condition: Condition,
+        done: Done,
+        *,
+        monitor_s: float | None = None,
+    ) -> None:
+        """With ``monitor_s`` the condition must go on to hold for so long, and a restart is a failure."""
         self._world = world
         self._names = names
         self._condition = condition
         self._done = done
+        self._monitor_s = monitor_s
+        self._held_since = 0.0
         self._timer: Timer | None = None
         self._settling: Timer | None = None
         self._is_over = False
@@ -59,15 +71,34 @@ class Wait:
                 self._finish(NotFound(f"no such container: {name}", code="no-such-container"))
                 return
             try:
-                if not _holds(container, self._condition):
-                    return
-                if self._condition == "service_healthy" and (left_s := _unsettled_s(container)) > 0:
-                    self._look_again_in(left_s)
+                if not self._holds(container):
+                    self._held_since = 0.0
                     return
             except EngineError as error:
                 self._finish(error)
                 return
-        self._finish(None)
+        self._held_since = self._held_since or time.monotonic()
+        left_s = self._held_since + (self._monitor_s or 0.0) - time.monotonic()
+        if left_s > 0:
+            self._look_again_in(left_s)
+        else:
+            self._finish(None)
+
+    def _holds(self, container: Container) -> bool:
+        if self._monitor_s is not None and container.facts.restart_count:
+            raise ContainerError(f"container {container.name} ended soon after its start", code="update-failed")
+        if self._monitor_s is not None and container.phase == "exited" and container.facts.exit_code == 0:
+            # It has done its work; but one that is to take over another's traffic cannot.
+            return not container.facts.is_standby or _holds(container, self._condition)
+        if not _holds(container, self._condition):
+            return False
+        if self._condition == "service_healthy" and (left_s := _unsettled_s(container)) > 0:
+            self._look_again_in(left_s)
+            return False
+        if container.facts.is_standby and self._world.networks.is_warming(container):
+            self._look_again_in(_LOOK_S)
+            return False
+        return True
 
     def _look_again_in(self, delay_s: float) -> None:
         if self._settling is not None:

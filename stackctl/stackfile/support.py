@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 from stackctl.diagnostics import Diagnostic
 from stackctl.model.network import BRIDGE_OPTIONS
 from stackctl.model.path import Path
+from stackctl.stackfile.decode_deploy import FAILURE_ACTIONS, ORDERS
 from stackctl.stackfile.document import Document, DocumentPlaces
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
@@ -209,6 +210,12 @@ def _deploy(value: Json, path: Path) -> Iterator[_Finding]:
     if mode not in ("", "replicated"):
         reason = f"on one machine `{mode}` means nothing; `replicas` counts"
         yield _Finding((*path, "mode"), minor(reason), is_value=True)
+    update = as_dict(as_dict(value).get("update_config"))
+    for key, choices in (("failure_action", FAILURE_ACTIONS), ("order", ORDERS)):
+        written = as_text(update.get(key))
+        if written and written not in choices:
+            reason = f"it must be {' or '.join(f'`{choice}`' for choice in choices)}"
+            yield _Finding((*path, "update_config", key), no(reason, "correct it, or leave it out"), is_value=True)
 
 
 def _pull_policy(value: Json, path: Path) -> Iterator[_Finding]:

@@ -42,14 +42,12 @@ _NO_INIT = no(
 )
 _HOOK: Table = dict.fromkeys(("command", "user", "privileged", "working_dir", "environment"), YES)
 _NO_GPU = no("GPUs are not handed out yet")
-_ROLLOUT = minor("updates are not rolled out step by step yet")
+_ROLLBACK = minor("a rollback leads traffic back to the old containers, all at once")
 _BY_MOUNT = minor("owner and mode are those that `RUN --mount=type=secret` asks for")
 _KEPT_ONLY = minor("annotations are kept, and nobody reads them")
 
 _CONTENT: Table = {"source": YES, "target": YES, "uid": YES, "gid": YES, "mode": YES}
-_UPDATE: Table = dict.fromkeys(
-    ("parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order"), _ROLLOUT
-)
+_UPDATE = ("parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order")
 _HEALTHCHECK: Table = dict.fromkeys(
     ("disable", "test", "interval", "timeout", "retries", "start_period", "start_interval"), YES
 )
@@ -59,8 +57,8 @@ _DEPLOY: Table = {
     "endpoint_mode": _SWARM,
     "replicas": YES,
     "labels": _SWARM,
-    "update_config": _UPDATE,
-    "rollback_config": _UPDATE,
+    "update_config": dict.fromkeys(_UPDATE, YES),
+    "rollback_config": dict.fromkeys(_UPDATE, _ROLLBACK),
     "resources": {
         "limits": {"cpus": YES, "memory": YES, "pids": YES, "generic_resources": _SWARM},
         "reservations": {

@@ -22,6 +22,7 @@ from stackctl.model.container import (
     RestartPolicy,
     VolumeMount,
 )
+from stackctl.model.deploy import Deploy, UpdatePolicy
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
@@ -50,7 +51,7 @@ _CONDITIONS = ("service_started", "service_healthy")
 
 def behaviours() -> dict[str, Behaviour]:
     """Return what the services' processes do."""
-    return {name: Behaviour(exits_after_s=2) for name in JOBS}
+    return {name: Behaviour(exits_after_s=8) for name in JOBS}
 
 
 @st.composite
@@ -94,10 +95,25 @@ def _service(
         fields["container_name"] = f"own-{draw(st.sampled_from(sorted({name, *before})))}"
         if fields["container_name"] in {service.container_name for service in before.values()}:
             del fields["container_name"]
+    if draw(st.integers(0, 2)) == 0:
+        fields["deploy"] = Deploy(update=draw(update_policies()))
     if not is_job:
         fields["restart"] = RestartPolicy(kind=draw(st.sampled_from(("no", "always"))))
         fields["healthcheck"] = draw(st.sampled_from((None, HealthCheckOverride(test=("CMD", "ok")))))
     return Service(**fields)
+
+
+def update_policies() -> st.SearchStrategy[UpdatePolicy]:
+    """All that ``update_config`` can say."""
+    return st.builds(
+        UpdatePolicy,
+        parallelism=st.integers(0, 2),
+        delay_s=st.sampled_from((0.0, 0.05)),
+        failure_action=st.sampled_from(("pause", "continue", "rollback")),
+        monitor_s=st.sampled_from((0.0, 0.05)),
+        max_failure_ratio=st.sampled_from((0.0, 0.5)),
+        order=st.sampled_from(("stop-first", "start-first")),
+    )
 
 
 def _dependencies(draw: st.DrawFn, before: Mapping[str, Service]) -> Iterator[Dependency]:
@@ -209,7 +225,9 @@ def plan_of(shop: Shop, stack: Stack, content: str = "old", **policy: Any) -> Pl
 def any_order(plan: Plan, seed: int) -> list[Step]:
     """Return the steps in one of the orders that the edges allow."""
     choice = random.Random(seed)
-    waiting = {step.number: {*step.after, *step.soft_after} for step in plan.steps}
+    waiting = {
+        step.number: {*step.after, *step.soft_after, *step.while_well, *step.only_if_failed} for step in plan.steps
+    }
     by_number = {step.number: step for step in plan.steps}
     found: list[Step] = []
     while waiting:
@@ -223,8 +241,13 @@ def any_order(plan: Plan, seed: int) -> list[Step]:
 
 
 def perform_all(shop: Shop, steps: Sequence[Step]) -> None:
-    """Perform steps one by one, in the order given; each must succeed, and none waits for what does not come."""
+    """Perform steps one by one, in the order given; each must succeed, and none waits for what does not come.
+
+    What is only needed after a failure is not performed.
+    """
     for step in steps:
+        if step.only_if_failed:
+            continue
         looks = itertools.count()
         shop.engine.perform(step.action, lambda looks=looks: next(looks) > 50)  # type: ignore[misc]
 

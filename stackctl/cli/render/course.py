@@ -51,6 +51,7 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "RemoveContainer": ("Container", "Removing", "Removed"),
     "RenameContainer": ("Container", "Renaming", "Renamed"),
     "UpdateContainer": ("Container", "Updating", "Updated"),
+    "SwitchTraffic": ("Container", "Taking over", "Took over"),
 }
 # condition -> what is waited for, word once met
 _CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
@@ -117,7 +118,10 @@ class Course:
         name = _target(event)
         if action == "KillContainer":
             name = name.partition(" with ")[0]
-        if action == "RenameContainer":
+        if action == "SwitchTraffic":
+            name = name.rpartition(" to ")[2]
+            name = self._final_names.get(name, name)
+        elif action == "RenameContainer":
             name, doing, done = name.partition(" to ")[2], "", "Recreated"
         elif name in self._final_names:
             name, doing, done = self._final_names[name], "Recreate", ""
@@ -128,7 +132,7 @@ class Course:
     def _follow_wait(self, number: int, event: Event) -> Iterator[Update]:
         condition, _, names = _target(event).partition(" of ")
         verb, done = _CONDITIONS.get(condition, (condition, "Healthy"))
-        containers = names.split()
+        containers = [self._final_names.get(name, name) for name in names.split()]
         if event.get("state") == "started":
             services = dict.fromkeys(self._service(name) for name in containers)
             self._waits[number] = Wait(tuple(services), verb, self._why(number, event))

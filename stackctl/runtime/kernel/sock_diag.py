@@ -35,7 +35,7 @@ class Connection(NamedTuple):
 
     ``waiting_bytes`` were received and not yet read, or sent and not yet acknowledged. The times are how
     long ago data was last received and sent, to the kernel's tick of up to 10 ms; while there was none, how long
-    ago the connection was made. The counts are of segments with data.
+    ago the connection was made. The counts are of segments with data. ``peer`` is the other end.
     """
 
     address: str
@@ -45,6 +45,7 @@ class Connection(NamedTuple):
     sent_ms: int
     received_count: int
     sent_count: int
+    peer: str = ""
 
 
 def listeners(netlink: Netlink) -> list[Listener]:
@@ -59,8 +60,19 @@ def connections(netlink: Netlink) -> list[Connection]:
     for body in _dump(netlink, socket.IPPROTO_TCP, states, extensions=1 << _INFO - 1):
         received, sent = struct.unpack_from("=II", body, 56)
         info = dict(attributes(body, _MESSAGE_BYTES)).get(_INFO, b"")
-        numbers = [_number(info, offset) for offset in (_LAST_RECEIVED, _LAST_SENT, _SEGMENTS_IN, _SEGMENTS_OUT)]
-        found.append(Connection(*_local(body), received + sent, *numbers))
+        address, port = _local(body)
+        found.append(
+            Connection(
+                address,
+                port,
+                received + sent,
+                _number(info, _LAST_RECEIVED),
+                _number(info, _LAST_SENT),
+                _number(info, _SEGMENTS_IN),
+                _number(info, _SEGMENTS_OUT),
+                _peer(body),
+            )
+        )
     return found
 
 
@@ -87,6 +99,10 @@ def _local(body: bytes) -> tuple[str, int]:
     if body[0] == socket.AF_INET:
         return socket.inet_ntoa(body[8:12]), port
     return socket.inet_ntop(socket.AF_INET6, body[8:24]).removeprefix("::ffff:"), port
+
+
+def _peer(body: bytes) -> str:
+    return f"{body[24:40].hex()}:{int.from_bytes(body[6:8], 'big')}"
 
 
 def _number(info: bytes, offset: int) -> int:

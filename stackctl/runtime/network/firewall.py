@@ -68,7 +68,7 @@ class Backend(NamedTuple):
 
 class FirewallPort(NamedTuple):
     """A published host port and the replicas that serve it in turn; none of them means connections are
-    refused.
+    refused, or with ``is_held`` that they wait: their first packets are dropped, and come again.
 
     ``host_ip`` "" or "0.0.0.0" means every address of the host. IPv6 addresses are left alone.
     """
@@ -77,6 +77,7 @@ class FirewallPort(NamedTuple):
     host_ip: str
     host_port: int
     backends: tuple[Backend, ...] = ()
+    is_held: bool = False
 
     @property
     def chain(self) -> str:
@@ -208,7 +209,7 @@ def render_difference(table: str, before: FirewallState, state: FirewallState) -
         known = old.get(name)
         if known is None:
             batch.add_chain(table, name)
-        elif known.backends != port.backends:
+        elif (known.backends, known.is_held) != (port.backends, port.is_held):
             batch.flush_chain(table, name)
         else:
             continue
@@ -348,8 +349,11 @@ def _home_set(batch: Batch, table: str, members: Sequence[tuple[int, FirewallNet
 def _add_choice(batch: Batch, table: str, port: FirewallPort) -> None:
     """Every n-th goes to the first, of the rest every (n-1)-th to the second, and so on: exactly in turn.
 
-    Without replicas the packet stays at the host, where the port is held but nobody listens: refused.
+    Without replicas the packet stays at the host, where the port is held but nobody listens: refused. Only the
+    first packet of a connection comes here.
     """
+    if port.is_held and not port.backends:
+        batch.add_rule(table, port.chain, x.verdict(x.DROP), comment="held for a successor")
     for number, (address, target) in enumerate(port.backends):
         remaining = len(port.backends) - number
         turn = x.every(remaining) if remaining > 1 else ()

@@ -24,6 +24,8 @@ def rename(world: World, container: Container, new_name: str) -> None:
     container.spec = replace(container.spec, name=new_name)
     container.revision += 1
     world.names[new_name] = container
+    if container.facts.stands_for == new_name:
+        container.facts.stands_for = ""
     # Order: the specification is the truth; a row with the old name is corrected from it.
     world.save_spec(container)
     fault_point("rename: specification written")

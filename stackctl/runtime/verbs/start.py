@@ -33,11 +33,11 @@ _EXIT_CODES = {"command-not-found": 127, "command-not-executable": 126, "command
 _CANNOT_START = 128
 
 
-def start(world: World, container: Container, done: Done) -> None:
+def start(world: World, container: Container, done: Done, *, replaces: str = "") -> None:
     """Start the container, and call ``done`` with None once its ``post_start`` has run, or with why not.
 
     A container that runs already is not started; its ``post_start`` is run if that is still due. The world is as
-    before when it does not start.
+    before when it does not start. With ``replaces`` it gets no traffic before that of the container of this name.
     """
 
     def running(error: Exception | None) -> None:
@@ -57,6 +57,7 @@ def start(world: World, container: Container, done: Done) -> None:
     container.facts.is_to_return = False
     container.facts.is_post_start_due = bool(container.spec.post_start)
     container.facts.restart_count = container.facts.back_off = 0
+    container.facts.is_standby, container.facts.stands_for = bool(replaces), replaces
     launch(world, container, running)
 
 

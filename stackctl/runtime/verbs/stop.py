@@ -16,10 +16,11 @@ Done = Callable[[Exception | None], None]
 _KILL = 9
 
 
-def stop(world: World, container: Container, grace_s: float, done: Done) -> None:
+def stop(world: World, container: Container, grace_s: float, done: Done, *, hold_s: float = 0.0) -> None:
     """Stop: traffic off, drain, stop signal, after ``grace_s`` SIGKILL; ``done`` when it has exited.
 
-    The restart policy does not bring it back. A container that does not run is a success.
+    Who connects to published TCP ports that nobody else serves waits for a successor, at most ``hold_s`` seconds. The
+    restart policy does not bring the container back. One that does not run is a success.
     """
     container.facts.is_to_return = False
     container.facts.is_wanted = False
@@ -43,7 +44,7 @@ def stop(world: World, container: Container, grace_s: float, done: Done) -> None
     thaw(world, container)
     if container.stop_timer is not None:
         container.stop_timer.cancel()
-    retire(world, container, grace_s, lambda: _send_stop_signal(world, container, grace_s))
+    retire(world, container, grace_s, hold_s, lambda: _send_stop_signal(world, container, grace_s))
 
 
 def _send_stop_signal(world: World, container: Container, grace_s: float) -> None:

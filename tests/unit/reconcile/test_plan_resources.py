@@ -135,7 +135,8 @@ def test_only_who_gives_a_port_away_goes_before_its_successor_is_made() -> None:
 def test_replicas_on_one_host_port_are_replaced_one_beside_the_other() -> None:
     before = WEB + "    ports: ['8080:80']\n    deploy: {replicas: 2}\n"
     text = converges(before, before.replace("web:1", "web:2"))
-    assert [line.split()[1] for line in text.splitlines()] == ["create", "stop", "remove", "rename", "start"] * 2
+    each = ["create", "start", "await", "switch", "stop", "remove", "rename"]
+    assert [line.split()[1] for line in text.splitlines()] == 2 * each
 
 
 def test_replicas_move_to_another_address_of_the_host_together() -> None:

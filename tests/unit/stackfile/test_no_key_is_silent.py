@@ -43,8 +43,9 @@ _SERVICES = (
     "reservations: {memory: 1m}}, restart_policy: {condition: on-failure, max_attempts: 3}}",
     "deploy: {placement: {constraints: [a], preferences: [{spread: a}], max_replicas_per_node: 2}, "
     "restart_policy: {condition: any, delay: 1s, window: 1s}, resources: {reservations: {cpus: 2}}}",
-    "deploy: {update_config: {parallelism: 1, delay: 1s, failure_action: pause, monitor: 1s, max_failure_ratio: 0.1, "
-    "order: start-first}, rollback_config: {parallelism: 1, delay: 1s, failure_action: pause, monitor: 1s, "
+    "deploy: {update_config: {parallelism: 2, delay: 1s, failure_action: rollback, monitor: 1s, "
+    "max_failure_ratio: 0.1, order: start-first}, "
+    "rollback_config: {parallelism: 1, delay: 1s, failure_action: pause, monitor: 1s, "
     "max_failure_ratio: 0.1, order: start-first}}",
     "deploy: {resources: {limits: {generic_resources: [{discrete_resource_spec: {kind: a, value: 1}}]}, "
     "reservations: {generic_resources: [{discrete_resource_spec: {kind: a, value: 1}}], "
