@@ -10,6 +10,7 @@ from stackctl.model.key import ResourceKey
 from stackctl.model.observed import Observed, ObservedContainer, ObservedVolume
 from stackctl.model.stack import Condition
 from stackctl.reconcile.action import (
+    AwaitCondition,
     KillContainer,
     RemoveContainer,
     RemoveNetwork,
@@ -23,6 +24,7 @@ from stackctl.reconcile.match import RUNNING
 from stackctl.reconcile.plan import Change, ChangeKind, Plan, PlanBuilder
 from stackctl.reconcile.policy import Policy
 from stackctl.reconcile.resource_steps import grace_of
+from stackctl.reconcile.rollout import hold_s
 from stackctl.reconcile.up import holds
 
 _ASKED = "asked for"
@@ -56,10 +58,14 @@ def plan_start(observed: Observed, policy: Policy) -> Plan:
 
 
 def plan_restart(observed: Observed, policy: Policy) -> Plan:
-    """Return the plan that stops and starts the services, and those that asked to be restarted with them."""
+    """Return the plan that stops and starts the services, and those that asked to be restarted with them.
+
+    Of a service with several running replicas one is restarted after the other.
+    """
     work = _Work(observed, policy)
     if not policy.no_deps:
         work.select_followers()
+    work.roll()
     work.stop("restart")
     work.start()
     return work.plan()
@@ -99,6 +105,7 @@ class _Work:
         self._warnings: list[Diagnostic] = []
         self._stopped: dict[str, int] = {}  # container name -> step
         self._removed: dict[str, int] = {}
+        self._rolling: set[str] = set()
 
     def plan(self) -> Plan:
         """Return what was collected."""
@@ -137,6 +144,13 @@ class _Work:
             if follows and runs:
                 services.selected.add(service)
 
+    def roll(self) -> None:
+        """Restart the replicas of a service one after the other, where there are several."""
+        for service in self.services.selected:
+            running = [container for container in self.services.current[service] if container.state in RUNNING]
+            if len(running) > 1:
+                self._rolling.add(service)
+
     # -- stopping and removing ------------------------------------------------------------------------
 
     def stop(self, kind: ChangeKind | None) -> None:
@@ -148,21 +162,27 @@ class _Work:
                 continue
             # Order: whoever uses a service goes before it. A stop that fails must not keep the others up.
             before = {step for name in services.dependents[service] for step in stops.get(name, ())}
+            rolling = {c.name for c in services.current[service]} if service in self._rolling else set()
             for container in services.all[service]:
+                if container.name in rolling:
+                    continue  # its turn comes later
                 if container.state in RUNNING:
-                    stops.setdefault(service, set()).add(self.stop_one(container, before))
+                    held_s = hold_s(container, None) if kind == "restart" else 0.0
+                    stops.setdefault(service, set()).add(self.stop_one(container, before, held_s=held_s))
                     if kind is not None:
                         self.note(container, kind)
                 elif service in stops or before:
                     # A dependency's stop still waits for the users of who is stopped already.
                     stops.setdefault(service, set()).update(before)
 
-    def stop_one(self, container: ObservedContainer, before: Iterable[int]) -> int:
+    def stop_one(
+        self, container: ObservedContainer, before: Iterable[int], *, held_s: float = 0.0, after: Iterable[int] = ()
+    ) -> int:
         """Add the stop of a container, if it runs; return its step."""
         if container.state not in RUNNING:
             return 0
-        action = StopContainer(container.name, container.id, grace_of(container, self._policy))
-        step = self.steps.add(action, soft_after=before, because=_ASKED, disruption="restart")
+        action = StopContainer(container.name, container.id, grace_of(container, self._policy), held_s)
+        step = self.steps.add(action, after=after, soft_after=before, because=_ASKED, disruption="restart")
         self._stopped[container.name] = step
         return step
 
@@ -218,9 +238,16 @@ class _Work:
             if service not in services.selected:
                 continue
             started: set[int] = set()
+            ready: set[int] = set()
             for container in services.current[service]:
+                edges = gates.edges(self._needs(service))
+                if service in self._rolling and container.state in RUNNING:
+                    self.stop_one(container, edges.soft, after=edges.hard | ready)
+                    self.note(container, "restart")
                 if self._is_to_start(service, container):
-                    started.add(self._start(container, gates.edges(self._needs(service))))
+                    started.add(self._start(container, edges))
+                if container.name in self._stopped and service in self._rolling:
+                    ready = {self._await_ready(container, started)}
             gates.note_started(service, started)
         if self._policy.wait:
             for service in services.order:
@@ -234,6 +261,10 @@ class _Work:
         after = edges.hard | ({stopped} if stopped is not None else frozenset())
         action = StartContainer(container.name, container.id)
         return self.steps.add(action, after=after, soft_after=edges.soft, because=_ASKED)
+
+    def _await_ready(self, container: ObservedContainer, started: set[int]) -> int:
+        action = AwaitCondition((container.name,), "service_healthy", 0.0, 0.0)
+        return self.steps.add(action, after={max(started)}, because="one replica after the other")
 
     def _is_to_start(self, service: str, container: ObservedContainer) -> bool:
         if container.name in self._stopped:

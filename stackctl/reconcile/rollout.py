@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from stackctl.diagnostics import Diagnostic
-from stackctl.model.container import BindMount, ContainerSpec, HostNetwork, JoinNetworks, ShareNetwork, VolumeMount
+from stackctl.model.container import (
+    BindMount,
+    ContainerSpec,
+    HostNetwork,
+    JoinNetworks,
+    ShareNetwork,
+    VolumeMount,
+    namespace_owners,
+)
 from stackctl.model.deploy import FailureAction, UpdateOrder, UpdatePolicy
 from stackctl.model.key import ResourceKey
 from stackctl.model.observed import ObservedContainer
-from stackctl.model.stack import ShareServiceNetwork, Stack
+from stackctl.model.stack import Stack
 from stackctl.reconcile.claims import Holders
 from stackctl.reconcile.desired import Desired
 from stackctl.reconcile.engine import Traits
@@ -72,13 +80,13 @@ def rollout_of(
         failure_action=policy.failure_action,
         monitor_s=policy.monitor_s,
         tolerance=_tolerance(policy, len(replaced)),
-        warnings=(_no_overlap(wanted.stack, service, obstacle),) if is_impossible and traits.can_switch_traffic else (),
+        warnings=(_no_overlap(wanted.stack, service, obstacle),) if is_impossible else (),
     )
 
 
-def hold_s(existing: ObservedContainer, wanted: ContainerSpec | None, traits: Traits) -> float:
+def hold_s(existing: ObservedContainer, wanted: ContainerSpec | None) -> float:
     """Return how long the clients of a container that comes back, or is replaced, are to wait for that."""
-    if not traits.can_switch_traffic or existing.spec is None:
+    if existing.spec is None:
         return 0.0
     kept = existing.spec.ports if wanted is None else set(existing.spec.ports) & set(wanted.ports)
     return HOLD_S if any(port.protocol == "tcp" and port.host_first for port in kept) else 0.0
@@ -103,8 +111,9 @@ def _obstacles(
         yield "it is in the host's network, where each port is there once"
     if isinstance(spec.networking, ShareNetwork):
         yield "it shares a network namespace, where each port is there once"
-    if any(other.networking == ShareServiceNetwork(service) for other in wanted.stack.services.values()):
-        yield "others share its network namespace"
+    own = {container.spec.name for key, container in wanted.containers.items() if key.name == service}
+    if any(not own.isdisjoint(namespace_owners(container.spec)) for container in wanted.containers.values()):
+        yield "others share its namespaces"
     places = spec.networking.attachments if isinstance(spec.networking, JoinNetworks) else ()
     if any(place.ipv4_address or place.mac_address for place in places):
         yield "its address is fixed"

@@ -84,7 +84,7 @@ class ServiceRollout:
         """Stop and start a container."""
         # Order: not before what it depends on is back, so that the gap is short, and there is none if it fails.
         edges = self.ground.edges(key)
-        action = self._stop_action(existing, hold_s(existing, self._spec(key), self.ground.traits))
+        action = self._stop_action(existing, self._hold_s(key, existing))
         stopped = self._gated(
             action,
             after=after | edges.hard,
@@ -222,10 +222,13 @@ class ServiceRollout:
     def _stop_action(self, existing: ObservedContainer, held_s: float) -> StopContainer:
         return StopContainer(existing.name, existing.id, grace_of(existing, self.ground.policy), held_s)
 
+    def _hold_s(self, key: ResourceKey, existing: ObservedContainer) -> float:
+        return hold_s(existing, self._spec(key)) if self.ground.traits.can_switch_traffic else 0.0
+
     def _stop_first(self, part: _Replaced) -> int:
         # Order: not before what the replacement waits for is there, so that the gap is short.
         edges = Edges() if self.ground.policy.no_start else self.ground.edges(part.key)
-        held_s = 0.0 if self.ground.policy.no_start else hold_s(part.existing, self._spec(part.key), self.ground.traits)
+        held_s = 0.0 if self.ground.policy.no_start else self._hold_s(part.key, part.existing)
         waiting = f"; clients wait up to {HOLD_S:g} s" if held_s else ""
         return self._gated(
             self._stop_action(part.existing, held_s),

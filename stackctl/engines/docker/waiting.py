@@ -29,9 +29,12 @@ def await_condition(action: AwaitCondition, look: Look, cancelled: CancelCheck) 
     deadline = time.monotonic() + action.timeout_s if action.timeout_s else None
     since: dict[str, tuple[int, float]] = {}
     pause_s = _FIRST_S
+    held_since = 0.0
     while True:
-        waiting = [name for name in action.names if not _holds(_found(look, name), action.condition, since)]
-        if not waiting:
+        found = [_found(look, name) for name in action.names]
+        waiting = [container.name for container in found if not _is_met(container, action, since)]
+        held_since = (held_since or time.monotonic()) if not waiting else 0.0
+        if not waiting and time.monotonic() >= held_since + (action.monitor_s or 0.0):
             return
         if cancelled():
             raise EngineError("cancelled", code="cancelled")
@@ -40,6 +43,14 @@ def await_condition(action: AwaitCondition, look: Look, cancelled: CancelCheck) 
             raise ContainerError(text, code="wait-timeout")
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _LONGEST_S)
+
+
+def _is_met(container: ObservedContainer, action: AwaitCondition, since: dict[str, tuple[int, float]]) -> bool:
+    if action.monitor_s is not None and container.restart_count:
+        raise ContainerError(f"container {container.name} ended soon after its start", code="update-failed")
+    if action.monitor_s is not None and container.state == "exited" and container.exit_code == 0:
+        return True  # it has done its work
+    return _holds(container, action.condition, since)
 
 
 def _found(look: Look, name: str) -> ObservedContainer:

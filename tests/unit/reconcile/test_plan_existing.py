@@ -148,6 +148,21 @@ def test_restart_stops_all_and_starts_all() -> None:
     )
 
 
+def test_replicas_are_restarted_one_after_the_other() -> None:
+    two = STACK.replace("image: web:1", "image: web:1\n    deploy: {replicas: 2}") + "# end\n"
+    assert (
+        text_of("restart", stack=two, services=("web",))
+        == """\
+1 stop shop-web-1             asked for
+2 start shop-web-1            asked for                   after 1
+3 await healthy of shop-web-1 one replica after the other after 2
+4 stop shop-web-2             asked for                   after 3
+5 start shop-web-2            asked for                   after 4
+6 await healthy of shop-web-2 one replica after the other after 5
+"""
+    )
+
+
 def test_restart_of_a_service_restarts_who_asked_for_it() -> None:
     following = STACK.replace("[db]", "{db: {condition: service_started, restart: true}}")
     assert "web" not in text_of("restart", services=("db",))
