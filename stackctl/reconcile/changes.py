@@ -194,6 +194,8 @@ def _container_change(
         return Change(key, "replace", wanted.name, tuple(reasons))
     if _is_renamed(wanted, existing):
         live.append(_renaming(wanted, existing))
+    if existing.is_standby and existing.state in RUNNING:
+        live.append(Reason("has no traffic: an update was interrupted"))
     if existing.state in ("created", "exited") and not _is_done(key, matched, existing):
         return Change(key, "start", wanted.name, (Reason(_why_start(existing)), *live))
     if existing.is_post_start_due and existing.state == "running":

@@ -85,7 +85,7 @@ def _container_title(
         case StartContainer(name):
             return f"start {name}"
         case SwitchTraffic(name, replaced):
-            return f"switch traffic of {replaced} to {name}"
+            return f"switch traffic of {replaced} to {name}" if replaced else f"switch traffic to {name}"
         case StopContainer(name):
             return f"stop {name}"
         case RemoveContainer(name):

@@ -15,6 +15,7 @@ from stackctl.model.stack import Condition, Dependency
 from stackctl.reconcile import graph
 from stackctl.reconcile.action import (
     CreateContainer,
+    SwitchTraffic,
     UpdateContainer,
 )
 from stackctl.reconcile.changes import Changes, find_changes
@@ -24,7 +25,7 @@ from stackctl.reconcile.diff import label_reasons
 from stackctl.reconcile.engine import Traits
 from stackctl.reconcile.gates import Edges, Gates, Need
 from stackctl.reconcile.live import live_fields
-from stackctl.reconcile.match import Matched, match
+from stackctl.reconcile.match import RUNNING, Matched, match
 from stackctl.reconcile.plan import Change, Plan, PlanBuilder
 from stackctl.reconcile.policy import Policy
 from stackctl.reconcile.resource_steps import ResourceSteps
@@ -188,13 +189,17 @@ class _UpPlanner:
     def _update(self, key: ResourceKey, existing: ObservedContainer, change: Change) -> set[int]:
         """Change what can be changed in place; return the steps after which the container is as wanted."""
         after = {self._under.renamed[key]} if key in self._under.renamed else set()
+        if existing.is_standby and existing.state in RUNNING:
+            action = SwitchTraffic(self._wanted.containers[key].spec.name, "", "", existing.id)
+            because = "has no traffic: an update was interrupted"
+            after = {self._steps.add(action, after=after, because=because, disruption="live")}
         spec = self._wanted.containers[key].spec
         fields = live_fields(spec, existing, self._traits) if change.kind in ("update", "start", "restart") else ()
         if not _are_worth_it(spec, existing, fields):
             return after
-        action = UpdateContainer(spec.name, existing.id, spec, fields)
+        update = UpdateContainer(spec.name, existing.id, spec, fields)
         after |= self._under.networks_of(key)
-        step = self._steps.add(action, after=after, because=change.because, disruption="live", source=change.source)
+        step = self._steps.add(update, after=after, because=change.because, disruption="live", source=change.source)
         return {step}
 
     def _replace(

@@ -34,6 +34,8 @@ services:
     image: busybox
     command: sleep 1000
     stop_grace_period: 0s
+    environment: {{VERSION: "{version}"}}
+    expose: ["80"]
     depends_on: [base]
 volumes: {{data: {{}}}}
 secrets: {{token: {{file: ./token}}}}
@@ -112,6 +114,7 @@ def test_a_death_at_any_step_of_up_change_and_down_is_made_good_by_the_same_comm
     up = bench.steps_of("up", "-d")
     bench.describe("2")
     change = bench.steps_of("up", "-d")
+    assert "switch: recorded#1" in change, "one is replaced by another that starts beside it"
     down = bench.steps_of("down", "-v")
     idle = Leaks.look()
     # Before one step of a plan is after another; once is enough, as each costs a new daemon.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackctl.engines.memory_world import Behaviour
+from stackctl.reconcile.action import RemoveContainer, StopContainer
 from stackctl.reconcile.plan_text import plan_summary, plan_text
 from tests.support.shop import Shop, up_text
 
@@ -195,3 +196,25 @@ def test_nothing_is_rolled_back_after_success() -> None:
     states = {outcome.step.because: outcome.state for outcome in report.outcomes}
     assert states["rollback: the update failed"] == "unneeded"
     assert plan_text(shop.plan(changed(text))) == ""
+
+
+def test_one_that_an_interrupted_update_left_without_traffic_gets_it_back() -> None:
+    shop = Shop()
+    shop.up(WEB)
+    for step in shop.plan(changed(WEB)).steps[:4]:
+        shop.engine.perform(step.action, lambda: False)
+    successor = shop.containers()["000000000002_shop-web-1"]
+    for action in (StopContainer(successor.name, "", 0), RemoveContainer(successor.name, "")):
+        shop.engine.perform(action, lambda: False)
+    plan = shop.plan(WEB)
+    assert plan_text(plan) == "1 switch traffic to shop-web-1 has no traffic: an update was interrupted\n"
+    shop.apply(plan)
+    assert plan_text(shop.plan(WEB)) == ""
+
+
+def test_a_switch_that_was_done_is_gone_on_with() -> None:
+    shop = Shop()
+    shop.up(WEB)
+    for step in shop.plan(changed(WEB)).steps[:4]:
+        shop.engine.perform(step.action, lambda: False)
+    assert titles(plan_text(shop.plan(changed(WEB)))) == ["stop", "remove", "rename"]
