@@ -45,7 +45,7 @@ def test_a_changed_file_is_named_by_the_plan_and_replaces_what_runs(resident: En
         server = stack / "app/server.py"
         server.write_text(server.read_text(encoding="utf-8").replace(", user ", ", now user "), encoding="utf-8")
         plan = run("plan")
-        assert "context: server.py changed" in plan and "container built-web-1  (replace)" in plan
+        assert "context: server.py changed" in plan and "container built-web-1  (replace, start-first)" in plan
         told = run("up", "-d", "--wait")
         assert "RUN echo" in told and told.count("(cached)") == 3
         assert fetch(port) == "Hello from a built image, now user 65534\n"
