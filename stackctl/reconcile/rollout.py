@@ -65,7 +65,7 @@ def rollout_of(
     holders: Holders,
     traits: Traits,
 ) -> Rollout:
-    """Return how ``replaced``, the containers of a service that must make way, are replaced (docs/decisions/0011)."""
+    """Return how ``replaced``, the containers of a service that must make way, are replaced (docs/decisions/0013)."""
     spec = wanted.common[service]
     policy = wanted.stack.services[service].deploy.update
     obstacle = next(_obstacles(wanted, service, replaced, holders, traits), "")
