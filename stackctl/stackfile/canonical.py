@@ -140,10 +140,11 @@ def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
                 found += [(name, part.strip(), item) for part in (text_of(item) or "").split(",")]
     else:
         return node
-    items = {
-        f"{name}={_unbracketed(address)}": item for name, address, item in sorted(found, key=lambda entry: entry[0])
-    }
-    return Sequence(tuple(Scalar(text, item.mark) for text, item in items.items()), node.mark, node.tag)
+    items = (
+        Scalar(f"{name}={_unbracketed(address)}", item.mark)
+        for name, address, item in sorted(found, key=lambda entry: entry[0])
+    )
+    return Sequence(tuple(items), node.mark, node.tag)
 
 
 def _unbracketed(address: str) -> str:
@@ -298,7 +299,7 @@ _BUILD: dict[str, Transform] = {
     "labels": key_texts,
     "additional_contexts": _contexts,
     "no_cache_filter": once_each(text_list),
-    "extra_hosts": _extra_hosts,
+    "extra_hosts": once_each(_extra_hosts),
     "provenance": as_text,
     "sbom": as_text,
     "secrets": content_uses,
@@ -343,7 +344,7 @@ _SERVICE: dict[str, Transform] = {
     "env_file": _env_files,
     "environment": environment,
     "expose": text_list,
-    "extra_hosts": _extra_hosts,
+    "extra_hosts": once_each(_extra_hosts),
     "gpus": _gpus,
     "external_links": unique,
     "group_add": unique,

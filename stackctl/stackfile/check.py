@@ -110,7 +110,7 @@ class _Checks:
         known = as_dict(self._tree.get("networks"))
         used = as_dict(service.get("networks"))
         for name in used:
-            if name not in known and name != "default":
+            if name not in known:
                 self._unknown("network", name, (*path, "networks", name), known, by_key=True)
         if used and "network_mode" in service:
             self._problems.error(

@@ -63,6 +63,8 @@ def _tmpfs(node: Node) -> Hashable:
 
 
 _UNIQUE = _Rule(identity=_whole)
+_EVERY = _Rule()
+"""Items are appended, even those that are there already."""
 _REPLACE = _Rule()
 _VALUES = _Rule(null_wins=True)
 _LOGGING = _Rule()
@@ -72,8 +74,8 @@ _SERVICE: _Rules = {
     "build": {
         "additional_contexts": _VALUES,
         "args": _VALUES,
-        "extra_hosts": _UNIQUE,
         "labels": _VALUES,
+        "secrets": _EVERY,
         "tags": _UNIQUE,
     },
     "cap_add": _UNIQUE,
@@ -91,7 +93,6 @@ _SERVICE: _Rules = {
     "environment": _VALUES,
     "expose": _UNIQUE,
     "external_links": _UNIQUE,
-    "extra_hosts": _UNIQUE,
     "group_add": _UNIQUE,
     "healthcheck": {"test": _REPLACE},
     "label_file": _UNIQUE,

@@ -103,7 +103,9 @@ def _doubled(value: Json) -> Json:
 
 
 def _for_json(tree: dict[str, Json]) -> dict[str, Json]:
-    found = {key: value for key, value in tree.items() if key != "models"}
+    found = {
+        key: _short_numbers(value) if key.startswith("x-") else value for key, value in tree.items() if key != "models"
+    }
     for kind in ("networks", "volumes", "secrets", "configs"):
         if kind in found:
             found[kind] = {name: _without_extensions(entry) for name, entry in as_dict(found[kind]).items()}
@@ -116,6 +118,15 @@ def _for_json(tree: dict[str, Json]) -> dict[str, Json]:
         networks = as_dict(found["networks"])
         found["networks"] = {key: {"ipam": {}, **as_dict(entry)} for key, entry in networks.items()}
     return found
+
+
+def _short_numbers(value: Json) -> Json:
+    """Go writes a number that is whole, and not too large, without a point."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _short_numbers(entry) for key, entry in value.items()}
+    return [_short_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _service_for_json(service: dict[str, Json]) -> Json:
