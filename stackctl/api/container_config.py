@@ -194,4 +194,6 @@ def _bindings(spec: ContainerSpec) -> dict[str, Any]:
 
 def _security(spec: ContainerSpec) -> list[str]:
     options = ["no-new-privileges"] if spec.no_new_privileges else []
+    if spec.seccomp_profile:
+        return [*options, f"seccomp={spec.seccomp_profile}"]
     return [*options, "seccomp=unconfined"] if spec.seccomp == "unconfined" else options

@@ -62,7 +62,7 @@ def host_fields(host: Fields) -> dict[str, Any]:
     is_removed = host.flag("AutoRemove")
     if is_removed and restart.kind != "no":
         raise BadRequest("can't create 'AutoRemove' container with restart policy")
-    no_new_privileges, seccomp = _security(host.texts("SecurityOpt"))
+    no_new_privileges, seccomp, profile = _security(host.texts("SecurityOpt"))
     # Docker's client turns the security option systempaths=unconfined into empty lists.
     unmasked = host.optional_texts("MaskedPaths") == () and host.optional_texts("ReadonlyPaths") == ()
     return {
@@ -77,6 +77,7 @@ def host_fields(host: Fields) -> dict[str, Any]:
         "privileged": host.flag("Privileged"),
         "no_new_privileges": no_new_privileges,
         "seccomp": seccomp,
+        "seccomp_profile": profile,
         "read_only": host.flag("ReadonlyRootfs"),
         "init": host.flag("Init"),
         "group_add": host.texts("GroupAdd"),
@@ -184,8 +185,8 @@ def _devices(host: Fields) -> tuple[Device, ...]:
     )
 
 
-def _security(options: tuple[str, ...]) -> tuple[bool, Literal["default", "unconfined"]]:
-    no_new_privileges = False
+def _security(options: tuple[str, ...]) -> tuple[bool, Literal["default", "unconfined"], str]:
+    no_new_privileges, profile = False, ""
     seccomp: Literal["default", "unconfined"] = "default"
     for option in options:
         name, _, value = option.replace(":", "=", 1).partition("=")
@@ -193,9 +194,11 @@ def _security(options: tuple[str, ...]) -> tuple[bool, Literal["default", "uncon
             no_new_privileges = value != "false"
         elif (name, value) == ("seccomp", "unconfined"):
             seccomp = "unconfined"
+        elif name == "seccomp" and value.startswith("{"):  # clients read the file and send what it says
+            profile = value
         elif (name, value) not in (("apparmor", "unconfined"), ("label", "disable"), ("seccomp", "builtin")):
             raise BadRequest(f"not supported by this engine: the security option {option}")
-    return no_new_privileges, seccomp
+    return no_new_privileges, seccomp, profile
 
 
 def _log(given: Fields) -> LogPolicy:

@@ -28,7 +28,7 @@ from stackctl.errors import (
 from stackctl.images.chunks import Readable
 from stackctl.model.container import ContainerSpec, ContentMount
 from stackctl.model.registry import PullProgress
-from stackctl.model.stack import Service, Stack
+from stackctl.model.stack import Service, Stack, with_profiles
 from stackctl.reconcile.action import CreateNetwork
 from stackctl.reconcile.apply import Outcome, Report, apply
 from stackctl.reconcile.builds import build_plan, builds_of
@@ -221,7 +221,7 @@ class Stacks:
 
     def _desired(self, request: StackRequest, engine: HostEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
         stack, diagnostics = _stack(request, self._kind)
-        stack = _scaled(stack, request.scale)
+        stack = _with_profiles(_scaled(stack, request.scale), request)
         builds = builds_for(engine, stack, request)
         images = resolve_images(engine, stack, request, builds)
         fingerprints = self._contents.fingerprints(request.contents)
@@ -324,6 +324,13 @@ def _stack(request: StackRequest, kind: EngineKind) -> tuple[Stack, tuple[Diagno
         errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
         raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
     return stack, diagnostics
+
+
+def _with_profiles(stack: Stack, request: StackRequest) -> Stack:
+    try:
+        return with_profiles(stack, request.contents)
+    except KeyError as error:
+        raise UsageError(f"{error.args[0]} was not sent along", code="protocol") from error
 
 
 def _service(stack: Stack, name: str) -> Service:

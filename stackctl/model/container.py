@@ -195,6 +195,7 @@ class ContainerSpec:
     ``CAP_``; ``ALL`` is allowed. ``device_rules`` are in the words of the device cgroup (``c 1:3 rwm``).
     ``extra_hosts`` holds (name, address or ``host-gateway``). ``pid_mode`` and ``ipc_mode`` are "" for an own
     namespace, ``host``, or ``container:NAME``. ``unmasked`` leaves nothing of /proc and /sys hidden or read-only.
+    ``seccomp_profile`` is the JSON of one that takes the place of the default.
     ``entrypoint_length`` says how many words of ``argv`` are the entrypoint; ``exposed_ports`` holds ``80/tcp``:
     both are only told. With ``stdin_once`` the end of the first client's input is the end of the container's;
     with ``auto_remove`` the engine removes the container once it has ended. ``post_start`` runs after each start
@@ -231,6 +232,7 @@ class ContainerSpec:
     privileged: bool = False
     no_new_privileges: bool = False
     seccomp: Literal["default", "unconfined"] = "default"
+    seccomp_profile: str = ""
     read_only: bool = False
     init: bool = False
     tty: bool = False

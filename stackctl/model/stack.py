@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -89,6 +89,7 @@ class Service:
     ``environment`` values are None for a bare ``KEY`` that resolved to nothing, which removes it.
     Volume and network names inside are real names, as ``Stack.volumes`` and ``Stack.networks`` hold
     them. ``ports`` carry no ``share`` yet. ``pid_mode`` and ``ipc_mode`` may be ``service:NAME``.
+    ``seccomp_profile`` is the path of a profile, until ``with_profiles`` puts its text there.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Service:
     privileged: bool = False
     no_new_privileges: bool = False
     seccomp: Literal["default", "unconfined"] = "default"
+    seccomp_profile: str = ""
     read_only: bool = False
     init: bool = False
     tty: bool = False
@@ -183,3 +185,15 @@ class Stack:
             if found is not None:
                 return found
         return None
+
+
+def with_profiles(stack: Stack, contents: Mapping[str, bytes]) -> Stack:
+    """Return the stack with seccomp profiles in place of their paths. Raises KeyError for one that is not there."""
+    services = {
+        name: replace(
+            service, seccomp_profile=contents[f"seccomp/{service.seccomp_profile}"].decode("utf-8", "replace")
+        )
+        for name, service in stack.services.items()
+        if service.seccomp_profile
+    }
+    return replace(stack, services=MappingProxyType({**stack.services, **services})) if services else stack

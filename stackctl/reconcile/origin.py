@@ -26,6 +26,7 @@ _PLACES: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
         "shm_size_bytes": (("shm_size",),),
         "no_new_privileges": (("security_opt",),),
         "seccomp": (("security_opt",),),
+        "seccomp_profile": (("security_opt",),),
         "pid_mode": (("pid",),),
         "ipc_mode": (("ipc",),),
         "uts_mode": (("uts",),),

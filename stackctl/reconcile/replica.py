@@ -104,6 +104,7 @@ def service_spec(
         privileged=service.privileged,
         no_new_privileges=service.no_new_privileges,
         seccomp=service.seccomp,
+        seccomp_profile=service.seccomp_profile,
         read_only=service.read_only,
         init=service.init,
         tty=service.tty,

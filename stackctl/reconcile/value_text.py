@@ -31,6 +31,7 @@ _TITLES: Final = {
     "shm_size_bytes": "shm_size",
     "pid_mode": "pid",
     "ipc_mode": "ipc",
+    "seccomp_profile": "security_opt seccomp",
     "uts_mode": "uts",
     "cgroup_mode": "cgroup",
     "unmasked": "systempaths=unconfined",

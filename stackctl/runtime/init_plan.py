@@ -29,7 +29,7 @@ from stackctl.runtime.init.plan import (
     ProcessPlan,
     Tmpfs,
 )
-from stackctl.runtime.kernel import capabilities, devices, libc, rlimits, seccomp
+from stackctl.runtime.kernel import capabilities, devices, libc, rlimits, seccomp, seccomp_json
 from stackctl.runtime.record import Container
 from stackctl.runtime.volume_options import Bound, FileSystem, source_of
 from stackctl.runtime.volumes import VolumeStore
@@ -106,7 +106,7 @@ def process_plan(
         working_dir=encode(working_dir) or b"/",
         bounding=capabilities.mask(held),
         no_new_privileges=spec.no_new_privileges,
-        seccomp=None if unconfined else seccomp.prepare_default(held),
+        seccomp=None if unconfined else _filter(spec, held),
         rlimits=_rlimits(spec),
         oom_score_adj=spec.oom_score_adj,
         has_terminal=has_terminal,
@@ -118,6 +118,16 @@ def process_plan(
         cgroup_join_fds=cgroup_join_fds,
         init_fd=init_fd,
     )
+
+
+def _filter(spec: ContainerSpec, held: frozenset[str]) -> seccomp.PreparedFilter:
+    if not spec.seccomp_profile:
+        return seccomp.prepare_default(held)
+    try:
+        return seccomp_json.prepare(spec.seccomp_profile, held)
+    except ValueError as error:
+        message = f"container {spec.name}: the seccomp profile {error}"
+        raise ContainerError(message, code="seccomp-profile", field="seccomp_profile") from error
 
 
 def _capabilities(spec: ContainerSpec, is_privileged: bool) -> frozenset[str]:

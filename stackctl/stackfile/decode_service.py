@@ -18,6 +18,7 @@ from stackctl.stackfile.decode_network import exposed_ports, networking, publish
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, did_you_mean, dotted, listing
 from stackctl.stackfile.schema import Places
+from stackctl.stackfile.security import seccomp_path
 from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, pairs, said, texts
 from stackctl.stackfile.units import parse_bytes, parse_duration_ns
 
@@ -127,6 +128,7 @@ class _Decoder:
             privileged=entry.get("privileged") is True,
             no_new_privileges=any(re.fullmatch("no-new-privileges([:=]true)?", text) for text in security),
             seccomp="unconfined" if _is_unconfined(security) else "default",
+            seccomp_profile=next((path for text in reversed(security) if (path := seccomp_path(text))), ""),
             read_only=entry.get("read_only") is True,
             init=entry.get("init") is True,
             tty=entry.get("tty") is True,

@@ -165,7 +165,7 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     root = without_empty_resources(root)
     tree = plain(root)
     assert isinstance(tree, dict)
-    contents = read_contents(root, workshop, environment) if request.has_contents else {}
+    contents = read_contents(root, workshop, environment, project.directory) if request.has_contents else {}
     return Document(
         tree=tree,
         positions=MappingProxyType(positions(root)),

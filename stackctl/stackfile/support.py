@@ -23,7 +23,7 @@ from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
 _LOG_DRIVERS = ("", "json-file", "local")
 _LOG_OPTIONS = ("max-size", "max-file")
 _SECURITY = re.compile(
-    r"no-new-privileges(?:[:=](?:true|false))?|(?:seccomp|apparmor|systempaths)[:=]unconfined|seccomp[:=]builtin"
+    r"no-new-privileges(?:[:=](?:true|false))?|(?:apparmor|systempaths)[:=]unconfined|seccomp[:=].+"
     r"|label[:=]disable"
 )
 _SECURITY_OPTIONS = "no-new-privileges, seccomp, systempaths, apparmor and label"

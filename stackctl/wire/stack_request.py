@@ -26,8 +26,8 @@ class StackRequest(NamedTuple):
     """One verb on one stack.
 
     ``document`` is the wire form of a Document, None when the stack is to be rebuilt from labels (all verbs
-    but ``up``). ``contents`` holds configs and secrets under ``config/KEY`` and ``secret/KEY``. No
-    ``services`` means all. ``timeout_s`` None means as each service says; ``wait_timeout_s`` 0 means no bound.
+    but ``up``). ``contents`` holds configs, secrets and seccomp profiles under ``config/KEY``, ``secret/KEY`` and
+    ``seccomp/PATH``. No ``services`` means all. ``timeout_s`` None means as each service says; ``wait_timeout_s`` 0 means no bound.
     ``pull`` comes before the services' own policies; ``credentials`` are by registry. ``builds`` says, by service,
     what the user's folders hold to build images of; ``build`` whether that is done though nothing has changed, or not
     though it has. ``no_cache`` and ``build_args`` (``NAME=VALUE``) are for the verb ``build``.
@@ -185,8 +185,8 @@ def _contents(json: object, key: str) -> Mapping[str, bytes]:
     found = {}
     for name, text in _object(json, key).items():
         kind, slash, rest = name.partition("/")
-        if kind not in ("config", "secret") or not slash or not rest:
-            raise WireError(f"{key} are named config/KEY or secret/KEY")
+        if kind not in ("config", "secret", "seccomp") or not slash or not rest:
+            raise WireError(f"{key} are named config/KEY, secret/KEY or seccomp/PATH")
         try:
             found[name] = a2b_base64(text, strict_mode=True)
         except (Base64Error, ValueError, TypeError):

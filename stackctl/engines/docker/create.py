@@ -257,6 +257,8 @@ def _bindings(spec: ContainerSpec) -> dict[str, list[Mapping[str, str]]]:
 
 def _security(spec: ContainerSpec) -> list[str]:
     options = ["no-new-privileges:true"] if spec.no_new_privileges else []
+    if spec.seccomp_profile:
+        return [*options, f"seccomp={spec.seccomp_profile}"]
     return [*options, "seccomp=unconfined"] if spec.seccomp == "unconfined" else options
 
 

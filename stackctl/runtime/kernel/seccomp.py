@@ -84,16 +84,22 @@ def install(prepared: PreparedFilter) -> None:
 
 
 def compile_default(capabilities: frozenset[str], machine: str) -> Program:
+    """Return the program of Docker's default profile for ``machine``. Pure. Raises ValueError."""
+    return compile_rules(_rules(capabilities), EPERM, machine)
+
+
+def compile_rules(rules: Mapping[str, Program], default: int, machine: str) -> Program:
     """Return the program for ``machine`` (``x86_64``, ``aarch64``). Pure. Raises ValueError for another one.
 
-    An unknown architecture gets EPERM for everything, x32 gets ENOSYS: nothing of ours is built for it.
+    ``rules`` are by system call, ``default`` is for all others. An unknown architecture gets EPERM for everything,
+    x32 gets ENOSYS: nothing of ours is built for it.
     """
     if machine not in _ARCHITECTURES:
         raise ValueError(f"there is no system call table for {machine}")
     program: list[Instruction] = [Instruction(_LOAD, 0, 0, _ARCH_AT)]
     for audit, numbers in _ARCHITECTURES[machine]:
         body = [Instruction(_LOAD, 0, 0, _NUMBER_AT)]
-        leaves = _leaves(numbers, capabilities)
+        leaves = _leaves(numbers, rules, default)
         if audit == _AUDIT_X86_64:
             leaves = [leaf for leaf in leaves if leaf.start < _X32_BIT]
             leaves.append(_Leaf(_X32_BIT, _returns(ENOSYS)))
@@ -114,14 +120,14 @@ def _returns(value: int) -> Program:
     return (Instruction(_RETURN, 0, 0, value),)
 
 
-def _leaves(numbers: Mapping[str, int], capabilities: frozenset[str]) -> list[_Leaf]:
-    programs = {numbers[name]: p for name, p in _rules(capabilities).items() if name in numbers}
-    leaves = [_Leaf(0, programs.get(0, _returns(EPERM)))]
+def _leaves(numbers: Mapping[str, int], rules: Mapping[str, Program], default: int) -> list[_Leaf]:
+    programs = {numbers[name]: p for name, p in rules.items() if name in numbers}
+    leaves = [_Leaf(0, programs.get(0, _returns(default)))]
     for number in sorted(programs):
         if programs[number] != leaves[-1].program:
             leaves.append(_Leaf(number, programs[number]))
         if number + 1 not in programs:
-            leaves.append(_Leaf(number + 1, _returns(EPERM)))
+            leaves.append(_Leaf(number + 1, _returns(default)))
     return leaves
 
 

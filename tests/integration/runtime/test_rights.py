@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.composed import Composed, composed
+from tests.support.composed import Composed, composed, one_service
 from tests.support.engine import Engine
 
+_PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+}
 _DEFAULT = 0x00000000A80425FB
 _STACK = """
     name: rights
@@ -25,6 +29,9 @@ _STACK = """
       all: {<<: *it, cap_add: [ALL], cap_drop: [SYS_ADMIN]}
       tight: {<<: *it, security_opt: ["no-new-privileges:true"]}
       open: {<<: *it, security_opt: ["seccomp:unconfined"]}
+      own:
+        <<: *it
+        security_opt: ["seccomp:./profile.json", "no-new-privileges"]
       limited:
         <<: *it
         oom_score_adj: 500
@@ -93,7 +100,9 @@ _CALLS = """
 
 @pytest.fixture(scope="module")
 def stack(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
-    with composed(shared_engine, tmp_path_factory.mktemp("stack"), _STACK, "-d") as running:
+    folder = tmp_path_factory.mktemp("stack")
+    (folder / "profile.json").write_text(json.dumps(_PROFILE))
+    with composed(shared_engine, folder, _STACK, "-d") as running:
         yield running
 
 
@@ -237,3 +246,20 @@ def test_every_process_that_enters_has_a_session_keyring_of_its_own(stack: Compo
 
     assert len(found) == 2
     assert all(int(key) > 0 for key in found)
+
+
+def test_a_seccomp_profile_of_ones_own_takes_the_place_of_the_default(stack: Composed) -> None:
+    assert "Function not implemented" in stack.exec("own", "mkdir", "/tmp/x", status=None).err
+    assert stack.sh("own", "grep Seccomp: /proc/1/status").split()[1] == "2"
+    assert json.loads(stack.inspect("rights-own-1")["HostConfig"]["SecurityOpt"][1].partition("=")[2]) == _PROFILE
+
+
+def test_a_seccomp_profile_that_cannot_be_is_refused(stack: Composed, tmp_path: Path) -> None:
+    settings = "command: 'true', security_opt: ['seccomp=p.json']"
+    with composed(stack.engine, tmp_path / "s", one_service(settings)) as broken:
+        missing = broken.run("up", "-d", status=1).err
+        (broken.folder / "p.json").write_text("[]")
+        wrong = broken.run("up", "-d", status=1).err
+
+    assert "`p.json`, a seccomp profile, does not exist" in missing
+    assert "error[seccomp-profile]" in wrong and "compose.yaml:3:" in wrong

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
+import operator
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from stackctl.runtime.kernel import capabilities, seccomp, seccomp_profile
+from stackctl.runtime.kernel import capabilities, seccomp, seccomp_json, seccomp_profile
 from stackctl.runtime.kernel.seccomp_tables import AARCH64, I386, X86_64
 
 _X86_64, _I386, _AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
@@ -15,9 +19,10 @@ _LOAD, _JUMP, _EQUAL, _NOT_LESS, _ANY_BIT, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x4
 _MOST_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 
 
-def run(program: seccomp.Program, *, arch: int, number: int, argument: int = 0) -> tuple[int, int]:
+def run(program: seccomp.Program, *, arch: int, number: int, argument: int = 0, second: int = 0) -> tuple[int, int]:
     """Return what the program answers, and after how many instructions."""
     data = {0: number, 4: arch, 16: argument & 0xFFFFFFFF, 20: argument >> 32}
+    data |= {24: second & 0xFFFFFFFF, 28: second >> 32}
     accumulator = at = 0
     for steps in itertools.count(1):
         code, true, false, k = program[at]
@@ -29,8 +34,12 @@ def run(program: seccomp.Program, *, arch: int, number: int, argument: int = 0) 
                 at += k
             case 0x15:
                 at += true if accumulator == k else false
+            case 0x25:
+                at += true if accumulator > k else false
             case 0x35:
                 at += true if accumulator >= k else false
+            case 0x54:
+                accumulator &= k
             case 0x45:
                 at += true if accumulator & k else false
             case 0x06:
@@ -146,3 +155,80 @@ def test_calls_that_reach_around_namespaces_are_in_no_list() -> None:
     listed = set(seccomp_profile.ALLOWED) | set(" ".join(seccomp_profile.BY_CAPABILITY.values()).split())
 
     assert not listed & set(never.split())
+
+
+def _profile(
+    *rules: dict[str, Any], default: str = "SCMP_ACT_ALLOW", caps: frozenset[str] = frozenset()
+) -> seccomp.Program:
+    text = json.dumps({"defaultAction": default, "syscalls": rules})
+    found = seccomp_json.compile_profile(text, caps, "x86_64", (6, 1))
+    return seccomp.compile_rules(found.rules, found.default, "x86_64")
+
+
+def _answer(program: seccomp.Program, name: str, first: int = 0, second: int = 0) -> int:
+    return run(program, arch=_X86_64, number=X86_64[name], argument=first, second=second)[0]
+
+
+_DENY = {"names": ["mkdir", "not_there"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}
+_WIDE = 5 << 32 | 7
+
+
+@pytest.mark.parametrize(
+    ("op", "holds"),
+    [
+        ("SCMP_CMP_EQ", operator.eq),
+        ("SCMP_CMP_NE", operator.ne),
+        ("SCMP_CMP_LT", operator.lt),
+        ("SCMP_CMP_LE", operator.le),
+        ("SCMP_CMP_GT", operator.gt),
+        ("SCMP_CMP_GE", operator.ge),
+    ],
+)
+def test_arguments_are_compared_as_whole_numbers_of_64_bits(op: str, holds: Callable[[int, int], bool]) -> None:
+    program = _profile({**_DENY, "args": [{"index": 1, "value": _WIDE, "op": op}]})
+
+    for high, low in itertools.product((4, 5, 6), (6, 7, 8)):
+        value = high << 32 | low
+        assert (_answer(program, "mkdir", 0, value) == seccomp.ENOSYS) == holds(value, _WIDE), hex(value)
+
+
+def test_all_arguments_of_a_rule_must_hold_and_any_rule_will_do() -> None:
+    masked = {"index": 0, "value": 0xF0, "valueTwo": 0x20, "op": "SCMP_CMP_MASKED_EQ"}
+    program = _profile(
+        {**_DENY, "args": [masked, {"index": 1, "value": 3, "op": "SCMP_CMP_EQ"}]},
+        {**_DENY, "errnoRet": 13, "args": [{"index": 1, "value": 9, "op": "SCMP_CMP_EQ"}]},
+    )
+
+    assert _answer(program, "mkdir", 0x2F, 3) == seccomp.ENOSYS
+    assert _answer(program, "mkdir", 0x2F, 4) == _answer(program, "mkdir", 0x1F, 3) == seccomp.ALLOW
+    assert _answer(program, "mkdir", 0, 9) == 0x0005000D
+
+
+def test_rules_count_for_whom_and_where_they_are_meant() -> None:
+    rules = (
+        {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}},
+        {"names": ["write"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "9.0"}},
+        {"name": "close", "action": "SCMP_ACT_LOG", "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+    )
+    low, high = (
+        _profile(*rules, default="SCMP_ACT_ERRNO", caps=caps) for caps in (frozenset(), frozenset({"SYS_ADMIN"}))
+    )
+
+    assert [_answer(low, name) for name in ("mount", "read", "write")] == [seccomp.EPERM] * 3
+    assert (_answer(high, "mount"), _answer(low, "close")) == (seccomp.ALLOW, 0x7FFC0000)
+    assert _answer(high, "close") == seccomp.EPERM
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no seccomp profile"),
+        ('{"defaultAction": "ALLOW"}', "has the action 'ALLOW'"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}', "without `names`"),
+    ],
+)
+def test_a_profile_that_is_none_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        seccomp_json.compile_profile(text, frozenset(), "x86_64", (6, 1))
