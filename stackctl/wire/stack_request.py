@@ -25,12 +25,12 @@ T = TypeVar("T")
 class StackRequest(NamedTuple):
     """One verb on one stack.
 
-    ``document`` is the wire form of a Document, None when the stack is to be rebuilt from labels (all verbs
-    but ``up``). ``contents`` holds configs, secrets and seccomp profiles under ``config/KEY``, ``secret/KEY`` and
-    ``seccomp/PATH``. No ``services`` means all. ``timeout_s`` None means as each service says; ``wait_timeout_s`` 0 means no bound.
-    ``pull`` comes before the services' own policies; ``credentials`` are by registry. ``builds`` says, by service,
-    what the user's folders hold to build images of; ``build`` whether that is done though nothing has changed, or not
-    though it has. ``no_cache`` and ``build_args`` (``NAME=VALUE``) are for the verb ``build``.
+    ``document`` is the wire form of a Document, None when the stack is to be rebuilt from labels (all verbs but
+    ``up``). ``contents`` holds configs, secrets and seccomp profiles under ``config/KEY``, ``secret/KEY`` and
+    ``seccomp/PATH``. No ``services`` means all. ``timeout_s`` None means as each service says; ``wait_timeout_s`` 0
+    means no bound. ``pull`` comes before the services' own policies; ``credentials`` are by registry. ``builds``
+    says, by service, what the user's folders hold to build images of; ``build`` whether that is done though nothing
+    has changed, or not though it has. ``no_cache`` and ``build_args`` (``NAME=VALUE``) are for the verb ``build``.
     """
 
     verb: Verb
