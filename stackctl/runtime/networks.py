@@ -23,6 +23,7 @@ from stackctl.runtime.network.firewall import Firewall
 from stackctl.runtime.network.firewall_watch import FirewallWatch
 from stackctl.runtime.network.forwarding import note_forwarding
 from stackctl.runtime.network.ipam import AddressError, AddressPool, AddressTaken, Taken, plan_addressing
+from stackctl.runtime.network.ipv6_relay import Ipv6Relay
 from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
 from stackctl.runtime.published_ports import PublishedPorts
@@ -35,11 +36,11 @@ _DRIVERS: Final = ("", "bridge")
 class Networks:
     """The engine's networks and everything that containers hold on them."""
 
-    def __init__(self, paths: EnginePaths, loop: Loop) -> None:
+    def __init__(self, paths: EnginePaths, loop: Loop, helpers: set[int]) -> None:
         self._paths = paths
         self._netlink = Netlink()
         self._firewall = Firewall(paths.engine_id)
-        self._ports = PublishedPorts()
+        self._ports = PublishedPorts(Ipv6Relay(loop, helpers))
         self._traffic = Traffic(loop, self._firewall, self._ports, self.all)
         self._dns = DnsServer(loop, self._traffic.zone.lookup, self._traffic.zone.reverse)
         self._store = NetworkStore(paths.networks)

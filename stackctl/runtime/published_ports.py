@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stackctl.errors import Conflict
 from stackctl.model.container import JoinNetworks, PublishedPort
-from stackctl.runtime.network.ports import HostPorts
+from stackctl.runtime.network.ports import HostPorts, Ipv6
 from stackctl.runtime.record import Container
 
 
@@ -22,8 +22,8 @@ class _Held:
 class PublishedPorts:
     """Holds ports for containers, and remembers which."""
 
-    def __init__(self) -> None:
-        self._ports = HostPorts()
+    def __init__(self, ipv6: Ipv6) -> None:
+        self._ports = HostPorts(ipv6)
         self._held: dict[str, _Held] = {}
 
     def hold(self, container: Container) -> None:

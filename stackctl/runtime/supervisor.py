@@ -55,7 +55,7 @@ def build_world(paths: EnginePaths, kept_ends: tuple[int, int]) -> World:
         holder=Holder(paths, kept_ends, loop, helpers),
         helpers=helpers,
         cgroups=cgroup.open_driver(without),
-        networks=Networks(paths, loop),
+        networks=Networks(paths, loop, helpers),
         volumes=VolumeStore(paths),
         stamps=Stamps(paths),
         init_program=tiny_init.program_fd,

@@ -14,6 +14,7 @@ from stackctl.runtime.kernel.netns import open_netns
 from stackctl.runtime.kernel.sock_diag import listeners, open_sock_diag
 from stackctl.runtime.loop import Loop, Timer
 from stackctl.runtime.network.firewall import Backend, Firewall, FirewallNetwork, FirewallPort, FirewallState
+from stackctl.runtime.network.ipv6_relay import relay_address
 from stackctl.runtime.network.zone import NetworkZone
 from stackctl.runtime.network_store import Network
 from stackctl.runtime.published_ports import PublishedPorts
@@ -223,7 +224,9 @@ class Traffic:
                 for container, port in (() if is_held else ready or members)
                 if (address := _outward_address(container, outward))
             )
-            found.append(FirewallPort("udp" if protocol == "udp" else "tcp", host_ip, host_port, backends, is_held))
+            # The relay of IPv6 comes by an IPv4 address that stands for the other.
+            led_ip = relay_address(host_ip) if ":" in host_ip else host_ip
+            found.append(FirewallPort("udp" if protocol == "udp" else "tcp", led_ip, host_port, backends, is_held))
         return found
 
 

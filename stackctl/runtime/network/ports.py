@@ -1,6 +1,6 @@
 """Host ports, held by binding them: others then get "address in use", and we can say who was there first.
 
-The sockets never listen; the firewall redirects packets before they get here. Where it does not, because no
+Those of IPv4 never listen; the firewall redirects packets before they get here. Where it does not, because no
 replica is ready, the kernel refuses the connection.
 """
 
@@ -10,10 +10,11 @@ import errno
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from stackctl.errors import Conflict
-from stackctl.model.container import Protocol, PublishedPort
+from stackctl.model.container import Protocol as PortProtocol
+from stackctl.model.container import PublishedPort
 from stackctl.runtime.network.port_holder import holder_of
 
 _EPHEMERAL_ATTEMPTS: Final = 64
@@ -25,7 +26,7 @@ class PortTaken(Conflict):
 
     code = "port-taken"
 
-    def __init__(self, host_ip: str, port: int, protocol: Protocol, holder: str) -> None:
+    def __init__(self, host_ip: str, port: int, protocol: PortProtocol, holder: str) -> None:
         self.host_ip, self.port, self.protocol, self.holder = host_ip, port, protocol, holder
         place = f"{_bracketed(host_ip or '0.0.0.0')}:{port}" + ("/udp" if protocol == "udp" else "")
         super().__init__(
@@ -44,19 +45,27 @@ class PortUnavailable(Conflict):
 class _Hold:
     sockets: list[socket.socket]
     port: int
-    protocol: Protocol
+    protocol: PortProtocol
     host_ip: str
     share: str
     owners: list[str] = field(default_factory=list)
 
 
+class Ipv6(Protocol):
+    """What takes connections over IPv6, where the firewall leads nobody anywhere."""
+
+    def listen(self, bound: socket.socket, host_ip: str) -> None: ...
+    def forget(self, bound: socket.socket) -> None: ...
+
+
 class HostPorts:
     """The host ports this engine holds. To be used in the host's network namespace."""
 
-    __slots__ = ("_holds",)
+    __slots__ = ("_holds", "_ipv6")
 
-    def __init__(self) -> None:
+    def __init__(self, ipv6: Ipv6 | None = None) -> None:
         self._holds: list[_Hold] = []
+        self._ipv6 = ipv6
 
     def hold(self, port: PublishedPort, owner: str, *, host_port: int = 0) -> int:
         """Hold a host port for ``owner``, in words ("container web-1"), and return its number.
@@ -89,7 +98,7 @@ class HostPorts:
         for hold in list(self._holds):
             self._let_go(hold, owner)
 
-    def release(self, owner: str, protocol: Protocol, host_ip: str, number: int) -> None:
+    def release(self, owner: str, protocol: PortProtocol, host_ip: str, number: int) -> None:
         """Let go of one port, if ``owner`` holds it; one it shared stays with the others."""
         for hold in list(self._holds):
             if (hold.protocol, hold.host_ip, hold.port) == (protocol, host_ip, number):
@@ -100,13 +109,19 @@ class HostPorts:
             hold.owners.remove(owner)
             if not hold.owners:
                 self._holds.remove(hold)
-                _close(hold.sockets)
+                self._close(hold)
 
     def close(self) -> None:
         """Let go of everything."""
         for hold in self._holds:
-            _close(hold.sockets)
+            self._close(hold)
         self._holds.clear()
+
+    def _close(self, hold: _Hold) -> None:
+        for held in hold.sockets:
+            if self._ipv6 is not None:
+                self._ipv6.forget(held)
+            held.close()
 
     def _join(self, port: PublishedPort, owner: str, numbers: range) -> int:
         for hold in self._holds:
@@ -136,6 +151,9 @@ class HostPorts:
             sockets = self._bind_after_another(port, number, failure)
         number = sockets[0].getsockname()[1]
         self._holds.append(_Hold(sockets, number, port.protocol, port.host_ip, port.share, [owner]))
+        for held in sockets:
+            if self._ipv6 is not None and held.family == socket.AF_INET6 and port.protocol == "tcp":
+                self._ipv6.listen(held, port.host_ip)
         return number
 
     def _bind_after_another(self, port: PublishedPort, number: int, failure: OSError) -> list[socket.socket]:
