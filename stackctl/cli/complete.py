@@ -161,6 +161,8 @@ def _value(
         from stackctl.cli.settings import ANSI, PROGRESS
 
         return Answer("words", tuple(Word(text) for text in (PROGRESS if name == "progress" else ANSI)))
+    if name == "engine":
+        return Answer("words", tuple(Word(text) for text in ("built-in", "docker", "swarm")))
     if name in _FOLDERS:
         return Answer("folders")
     return Answer("files") if name in _FILES else Answer("words")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from stackctl.cli.failure import Failure
-from stackctl.cli.settings import current_settings
+from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_request
 from stackctl.cli.warnings import tell
 
 if TYPE_CHECKING:
     from stackctl.diagnostics import Diagnostic
+    from stackctl.stackfile.support_tables import EngineKind
 
 
 @click.command()
@@ -33,7 +34,7 @@ def lint(form: str, ignored: tuple[str, ...], strict: bool) -> None:
     settings.lines.update(loaded.lines)
     found = list(loaded.diagnostics)
     if loaded.document is not None:
-        found += decode(loaded.document)[1]
+        found += decode(loaded.document, _engine_kind(settings))[1]
         found += advice(loaded.document, lines=loaded.lines, ignored=ignored)
     told = [one for one in dict.fromkeys(found) if one.code not in ignored]
     if form == "json":
@@ -46,6 +47,15 @@ def lint(form: str, ignored: tuple[str, ...], strict: bool) -> None:
         tell(settings, told, write=click.echo)
     if any(one.severity == "error" or (strict and one.severity == "warning") for one in told):
         raise Failure(1)
+
+
+def _engine_kind(settings: Settings) -> EngineKind:
+    """Return what kind of engine the stack is meant for."""
+    if not settings.engine:
+        return "built-in"
+    from stackctl.client.address import parse_engine  # only for engines that are not ours
+
+    return parse_engine(settings.engine, settings.environment).kind
 
 
 def _shape(one: Diagnostic) -> dict[str, object]:

@@ -48,7 +48,7 @@ def check(document: Document, engine: EngineKind = "built-in") -> tuple[Diagnost
     """
     problems = Problems()
     places: Places = DocumentPlaces(document.positions)
-    for finding in _walk(document.tree, TABLES[engine], ()):
+    for finding in _walk(document.tree, TABLES.get(engine, TABLES["built-in"]), ()):
         _report(finding, places, problems)
     for path, value in _values(document.tree):
         is_free = (path[0], path[2]) in FREE_VALUES.get(engine, ())

@@ -122,3 +122,14 @@ def test_sarif_names_every_place_of_a_problem(call: Command, shop: Path) -> None
 
     places = [*one["locations"], *one["relatedLocations"]]
     assert [place["physicalLocation"]["region"]["startLine"] for place in places] == [3, 2]
+
+
+def test_advice_is_about_the_engine_that_is_meant(call: Command, shop: Path) -> None:
+    (shop / "compose.yaml").write_text(
+        "services: {web: {image: 'nginx:1.27', command: serve, networks: [n]}}\n"
+        "networks: {n: {driver: macvlan, driver_opts: {parent: eth0}}}\n"
+    )
+
+    status, out, _ = call("lint")
+    assert (status, out.count("[unsupported-key]")) == (1, 2)
+    assert call("--engine", "docker", "lint") == (0, "", "")
