@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def running_docker(folder: Path, *options: str) -> Iterator[DockerHost]:
         _wait_for(host, daemon)
         yield host
     finally:
-        _end(daemon)
+        _end(host, daemon)
         _remove_cgroups()
 
 
@@ -91,17 +92,20 @@ def _wait_for(host: DockerHost, daemon: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _end(daemon: subprocess.Popen[bytes]) -> None:
-    # Our child is unshare; its only child is the first process of the namespace.
-    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-    for pid in map(int, children):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, 15)
-    try:
-        daemon.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        daemon.kill()
-        daemon.wait()
+def _end(host: DockerHost, daemon: subprocess.Popen[bytes]) -> None:
+    """End the daemon: at once where nothing of it is left outside of its namespaces, which go with it."""
+    with contextlib.suppress(AssertionError):
+        if daemon.poll() is None and (
+            host.docker("ps", "-q") or host.docker("network", "ls", "-q", "-f", "type=custom")
+        ):
+            # Our child is unshare; its only child is the first process of the namespace.
+            children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+            for pid in map(int, children):
+                os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(timeout=20)
+    daemon.kill()
+    daemon.wait()
 
 
 def _cgroups() -> list[Path]:

@@ -62,7 +62,12 @@ class DockerImages:
                 hint="write an image of a registry, or run the stack without --engine",
             )
         name = _parsed(request.reference)
-        there = self._remote(name, request.platform)
+        try:
+            there = self._remote(name, request.platform)
+        except ImageError as error:
+            if error.code in ("registry-unreachable", "registry-not-trusted"):
+                error.hint = "where only the engine reaches that registry, pull first: stackctl pull"
+            raise
         return here if here is not None and here.id == there.id else there
 
     def local(self, reference: str, platform: str = "") -> ResolvedImage | None:
