@@ -6,12 +6,18 @@ Shape only: what is not written stays unwritten, so that files can still be merg
 
 from __future__ import annotations
 
-import re
-
 from stackctl.model.path import Path
+from stackctl.stackfile.canonical_hosts import extra_hosts
 from stackctl.stackfile.canonical_mounts import content_uses, devices, volumes
 from stackctl.stackfile.canonical_ports import ports
-from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, mapping, text_of, with_entries
+from stackctl.stackfile.canonical_resources import (
+    blkio_config,
+    deploy_resources,
+    gpus,
+    gpus_as_written,
+    ulimits,
+)
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, is_null, kind_of, mapping, text_of, with_entries
 from stackctl.stackfile.scalar import text_form
 from stackctl.stackfile.transform import (
     Context,
@@ -30,13 +36,17 @@ from stackctl.stackfile.transform import (
     items_of,
     key_texts,
     key_values,
+    known_keys,
     names_to_mapping,
+    no_fraction,
     number,
     once_each,
+    option_texts,
     size,
     text_list,
     unique,
     values_of,
+    whole_list,
 )
 
 _STARTED = "service_started"
@@ -50,6 +60,33 @@ def canonical(root: Node, context: Context) -> Node:
 def canonical_service(node: Node, context: Context, path: Path) -> Node:
     """Return one service in long form."""
     return each_entry(node, _SERVICE, context, path)
+
+
+def _pid(node: Node, context: Context, path: Path) -> Node:
+    if is_null(node):
+        bad_value(context, path, node.mark, why="must be `host` or `service:NAME`, or not be there at all")
+    return node
+
+
+def _as_it_is(node: Node, _: Context, __: Path) -> Node:
+    return node
+
+
+def _init_labels(node: Node, context: Context, path: Path) -> Node:
+    files = node if isinstance(node, Sequence) else text_list(node, context, path)
+    return items_of(file_path)(files, context, path)
+
+
+def _init_container(node: Node, context: Context, path: Path) -> Node:
+    """As for a service, but for what Compose only does there."""
+    rules: dict[str, Transform] = {
+        **_SERVICE,
+        "dns": text_list,
+        "gpus": gpus_as_written,
+        "label_file": _init_labels,
+        "pid": _as_it_is,
+    }
+    return each_entry(node, rules, context, path)
 
 
 def _job(node: Node, context: Context, path: Path) -> Node:
@@ -95,6 +132,9 @@ def _contexts(node: Node, context: Context, path: Path) -> Node:
         text = text_of(item)
         if text is not None and "=" not in text:
             bad_value(context, (*path, at), item.mark, why=f"must be `NAME=CONTEXT`, not `{text}`")
+    for name, entry in node.entries.items() if isinstance(node, Mapping) else ():
+        if isinstance(entry, Scalar) and not isinstance(entry.value, str):
+            bad_value(context, (*path, name), entry.mark, why=f"must be text, not {kind_of(entry)}")
     return values_of(build_context)(key_texts(node, context, path), context, path)
 
 
@@ -120,35 +160,6 @@ def _env_file(node: Node, context: Context, path: Path) -> Node:
 
 def _file_list(node: Node, context: Context, path: Path) -> Node:
     return items_of(file_path)(text_list(node, context, path), context, path)
-
-
-def _extra_hosts(node: Node, context: Context, path: Path) -> Node:
-    found: list[tuple[str, str, Node]] = []
-    if isinstance(node, Sequence):
-        for at, item in enumerate(node.items):
-            text = text_of(item) or ""
-            cut = text.find("=" if "=" in text else ":")
-            if cut < 1 or ":" in text[:cut]:
-                bad_value(context, (*path, at), item.mark, why=f"must be `NAME=ADDRESS`, not `{text}`")
-                continue
-            found += [(text[:cut], part, item) for part in text[cut + 1 :].split(",")]
-    elif isinstance(node, Mapping):
-        for name, entry in node.entries.items():
-            if not name or set(name) & set("=:"):
-                bad_value(context, path, node.keys[name], why=f"has the host name `{name}`, which is none")
-            for item in entry.items if isinstance(entry, Sequence) else (entry,):
-                found += [(name, part.strip(), item) for part in (text_of(item) or "").split(",")]
-    else:
-        return node
-    items = (
-        Scalar(f"{name}={_unbracketed(address)}", item.mark)
-        for name, address, item in sorted(found, key=lambda entry: entry[0])
-    )
-    return Sequence(tuple(items), node.mark, node.tag)
-
-
-def _unbracketed(address: str) -> str:
-    return address[1:-1] if address.startswith("[") and address.endswith("]") else address
 
 
 def _healthcheck_test(node: Node, _: Context, __: Path) -> Node:
@@ -192,27 +203,6 @@ def _dns(node: Node, context: Context, path: Path) -> Node:
     return Sequence(tuple(item for item in found.items if text_of(item) != ""), found.mark, found.tag)
 
 
-def _gpus(node: Node, context: Context, path: Path) -> Node:
-    if text_of(node) is not None:
-        every = mapping({"count": Scalar(-1, node.mark)}, node.mark)
-        return Sequence((every,), node.mark)
-    return items_of(_device_request)(node, context, path)
-
-
-def _device_request(node: Node, context: Context, path: Path) -> Node:
-    if not isinstance(node, Mapping):
-        return node
-    entries = dict(node.entries)
-    count = text_of(entries.get("count"))
-    if count == "all" or not {"count", "device_ids"} & entries.keys():
-        entries["count"] = Scalar(-1, node.mark)
-    elif count is not None and re.fullmatch("[-+]?[0-9]{1,18}", count):
-        entries["count"] = Scalar(int(count), entries["count"].mark)
-    elif count is not None:
-        bad_value(context, (*path, "count"), entries["count"].mark, why=f"must be `all` or a number, not `{count}`")
-    return each_entry(with_entries(node, entries), _DEVICE_REQUEST, context, path)
-
-
 def _provider_options(node: Node, context: Context, path: Path) -> Node:
     def option(entry: Node, _: Context, __: Path) -> Node:
         if isinstance(entry, Sequence):
@@ -223,7 +213,7 @@ def _provider_options(node: Node, context: Context, path: Path) -> Node:
     return values_of(option)(node, context, path)
 
 
-def _external(node: Node, context: Context, _path: Path) -> Node:
+def _external(node: Node, context: Context, path: Path) -> Node:
     """``external: {name: x}`` to ``external: true`` and ``name: x``."""
     if not isinstance(node, Mapping):
         return node
@@ -237,6 +227,7 @@ def _external(node: Node, context: Context, _path: Path) -> Node:
         detail="`external` with a `name` inside is an old form.",
         hint="write `external: true` and `name: …` beside it",
     )
+    known_keys(external, ("name",), context, (*path, "external"))
     entries = {**node.entries, "external": Scalar(True, external.mark)}
     if "name" in external.entries:
         entries["name"] = external.entries["name"]
@@ -257,13 +248,6 @@ def _report_two_names(node: Mapping, external: Mapping, context: Context) -> Non
         )
 
 
-def _ulimit(node: Node, _: Context, __: Path) -> Node:
-    """A limit of 0 is both limits, as Compose shows it."""
-    if isinstance(node, Scalar) and node.value == 0 and not isinstance(node.value, bool):
-        return Mapping({"soft": node, "hard": node}, {"soft": node.mark, "hard": node.mark}, node.mark, node.tag)
-    return node
-
-
 def _pull_policy(node: Node, _: Context, __: Path) -> Node:
     return Scalar("missing", node.mark, node.tag) if text_of(node) == "if_not_present" else node
 
@@ -281,25 +265,28 @@ def _aliases_and_options(node: Node, context: Context, path: Path) -> Node:
     return values_of(entries_of(rules))(found, context, path)
 
 
+def _driver_options(node: Node, context: Context, path: Path) -> Node:
+    """Options that are text or whole numbers; keys of one's own cannot stand between them."""
+    for key, entry in node.entries.items() if isinstance(node, Mapping) else ():
+        no_fraction(entry, context, (*path, key))
+        if key.startswith("x-") and isinstance(node, Mapping):
+            bad_value(context, (*path, key), node.keys[key], why="is no option: its name begins with `x-`")
+    return option_texts(node, context, path)
+
+
 _HOOK = entries_of({"command": command, "environment": once_each(environment)})
 _PATTERNS = once_each(text_list)
+_WATCH: dict[str, Transform] = {"path": file_path, "ignore": _PATTERNS, "include": _PATTERNS, "exec": _HOOK}
 _UPDATE = entries_of({"delay": duration, "monitor": duration})
-_DEVICE_REQUEST: dict[str, Transform] = {
-    "capabilities": unique,
-    "device_ids": unique,
-    "options": once_each(key_texts),
-}
-_LIMITS = entries_of({"cpus": number, "memory": size, "pids": number})
-_RESERVATIONS = entries_of({"cpus": number, "memory": size, "devices": items_of(_device_request)})
 _BUILD: dict[str, Transform] = {
     "context": _context_path,
     "args": key_values,
-    "ulimits": values_of(_ulimit),
+    "ulimits": ulimits,
     "ssh": _ssh,
     "labels": key_texts,
     "additional_contexts": _contexts,
     "no_cache_filter": once_each(text_list),
-    "extra_hosts": once_each(_extra_hosts),
+    "extra_hosts": once_each(extra_hosts),
     "provenance": as_text,
     "sbom": as_text,
     "secrets": content_uses,
@@ -308,13 +295,7 @@ _BUILD: dict[str, Transform] = {
 }
 _SERVICE: dict[str, Transform] = {
     "annotations": key_texts,
-    "blkio_config": entries_of(
-        {
-            f"device_{way}_{what}": items_of(entries_of({"rate": size}))
-            for way in ("read", "write")
-            for what in ("bps", "iops")
-        }
-    ),
+    "blkio_config": blkio_config,
     "build": _build,
     "cap_add": text_list,
     "cap_drop": text_list,
@@ -328,13 +309,11 @@ _SERVICE: dict[str, Transform] = {
             "labels": key_texts,
             "update_config": _UPDATE,
             "rollback_config": _UPDATE,
-            "resources": entries_of({"limits": _LIMITS, "reservations": _RESERVATIONS}),
+            "resources": deploy_resources,
             "restart_policy": entries_of({"delay": duration, "window": duration}),
         }
     ),
-    "develop": entries_of(
-        {"watch": items_of(entries_of({"path": file_path, "ignore": _PATTERNS, "include": _PATTERNS, "exec": _HOOK}))}
-    ),
+    "develop": entries_of({"watch": items_of(entries_of(_WATCH))}),
     "device_cgroup_rules": unique,
     "devices": devices,
     "dns": _dns,
@@ -343,16 +322,16 @@ _SERVICE: dict[str, Transform] = {
     "entrypoint": command,
     "env_file": _env_files,
     "environment": environment,
-    "expose": text_list,
-    "extra_hosts": once_each(_extra_hosts),
-    "gpus": _gpus,
+    "expose": whole_list(text_list),
+    "extra_hosts": once_each(extra_hosts),
+    "gpus": gpus,
     "external_links": unique,
-    "group_add": unique,
+    "group_add": whole_list(unique),
     "healthcheck": _healthcheck,
     "label_file": _file_list,
     "labels": key_texts,
     "links": text_list,
-    "logging": entries_of({"options": key_texts}),
+    "logging": entries_of({"options": option_texts}),
     "mem_limit": size,
     "mem_reservation": size,
     "mem_swappiness": size,
@@ -360,9 +339,10 @@ _SERVICE: dict[str, Transform] = {
     "models": names_to_mapping,
     "networks": _aliases_and_options,
     "pids_limit": number,
+    "pid": _pid,
     "ports": ports,
     "post_start": items_of(_HOOK),
-    "pre_start": items_of(canonical_service),
+    "pre_start": items_of(_init_container),
     "pre_stop": items_of(_HOOK),
     "profiles": text_list,
     "pull_policy": _pull_policy,
@@ -371,10 +351,10 @@ _SERVICE: dict[str, Transform] = {
     "security_opt": unique,
     "shm_size": size,
     "stop_grace_period": duration,
-    "storage_opt": key_texts,
+    "storage_opt": _driver_options,
     "sysctls": key_texts,
     "tmpfs": text_list,
-    "ulimits": values_of(_ulimit),
+    "ulimits": ulimits,
     "volumes": volumes,
     "volumes_from": unique,
 }
@@ -383,6 +363,6 @@ _TOP: dict[str, Transform] = {
     "jobs": values_of(_job),
     "networks": _resource({"driver_opts": values_of(as_text), "labels": key_texts}),
     "volumes": _resource({"driver_opts": values_of(as_text), "labels": once_each(key_texts)}),
-    "secrets": _resource({"file": any_file_path, "driver_opts": values_of(as_text), "labels": once_each(key_texts)}),
+    "secrets": _resource({"file": any_file_path, "driver_opts": _driver_options, "labels": once_each(key_texts)}),
     "configs": _resource({"file": any_file_path, "labels": key_texts}),
 }

@@ -10,7 +10,7 @@ from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, mappi
 from stackctl.stackfile.problems import dotted
 from stackctl.stackfile.transform import Context
 
-_RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+_RANGE = re.compile(r"\+?(\d{1,5})(?:-\+?(\d{1,5}))?", re.ASCII)
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _HINT = 'write "HOST:CONTAINER", such as "8080:80" or "127.0.0.1:8080:80/udp"'
 
@@ -73,10 +73,14 @@ def _long(item: Mapping, context: Context, path: Path) -> Node:
     published = entries.get("published")
     if isinstance(published, Scalar) and isinstance(published.value, int):
         entries["published"] = Scalar(str(published.value), published.mark)
+    elif isinstance(published, Scalar) and isinstance(published.value, float):
+        _complain(context, (*path, "published"), published, "a whole number or text")
     published_text = text_of(entries.get("published"))
     if published_text == "":
         del entries["published"]
     target = entries.get("target")
+    if isinstance(target, Scalar) and isinstance(target.value, int | float) and target.value < 0:
+        _complain(context, (*path, "target"), target, "a port between 1 and 65535")
     host_ip = text_of(entries.get("host_ip"))
     if host_ip is not None and not _is_address(host_ip):
         _complain(context, (*path, "host_ip"), entries["host_ip"], "an IP address")

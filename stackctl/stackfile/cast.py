@@ -18,18 +18,8 @@ _Cast: TypeAlias = Callable[[str], "int | float | bool | None"]
 
 
 def _to_int(text: str) -> int | None:
-    if not re.fullmatch(r"[-+]?\d{1,18}|[-+]?0[xX][0-9a-fA-F]{1,15}", text, re.ASCII):
-        return None
-    digits = text.lstrip("+-")
-    if digits.startswith(("0x", "0X")):
-        value = int(digits, 16)
-    elif len(digits) > 1 and digits[0] == "0":
-        if not set(digits) <= set("01234567"):
-            return None
-        value = int(digits, 8)
-    else:
-        value = int(digits)
-    return -value if text[0] == "-" else value
+    """Decimal digits, whatever they begin with: unlike in YAML, ``010`` is ten here."""
+    return int(text) if re.fullmatch(r"[-+]?\d{1,18}", text, re.ASCII) else None
 
 
 def _to_float(text: str) -> float | int | None:

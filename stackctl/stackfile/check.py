@@ -36,6 +36,7 @@ def check(
             checks.service(name, service)
     check_cycles(checks.services, places, problems)
     checks.container_names()
+    checks.job_names()
     checks.host_ports()
     for section in ("secrets", "configs"):
         checks.contents(section)
@@ -75,6 +76,19 @@ class _Checks:
         for model in as_dict(service.get("models")):
             if model not in as_dict(self._tree.get("models")):
                 self._unknown("model", model, (*path, "models", model), as_dict(self._tree.get("models")), by_key=True)
+
+    def job_names(self) -> None:
+        """A job may not be called as a service is, be that one switched on or off."""
+        for name in as_dict(self._tree.get("jobs")):
+            if name in self.services or name in self._disabled:
+                self._problems.error(
+                    "duplicate-name",
+                    "Name is used twice",
+                    self._places.of_key(("jobs", name)),
+                    self._places.of_key(("services", name)),
+                    detail=f"`{name}` is a service and a job, and `run {name}` would not know which is meant.",
+                    hint="rename one of the two",
+                )
 
     def _unknown(self, kind: str, name: str, path: Path, known: Iterable[str], *, by_key: bool = False) -> None:
         if not self.is_complete:

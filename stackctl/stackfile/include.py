@@ -76,8 +76,6 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
         mark = entry.keys.get("path", entry.mark)
     else:
         paths, mark = _texts(entry), entry.mark
-    if not paths:
-        return None
     for path, at in paths:
         if is_elsewhere(path):
             workshop.is_complete = False
@@ -91,7 +89,7 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
             return None
     context = workshop.context(base_dir, is_brought=True)._replace(base_dir=base_dir)
     files = [local_path(path, context) for path, _ in paths]
-    folder = local_path(directory, context) if directory else os.path.dirname(files[0])
+    folder = local_path(directory, context) if directory else os.path.dirname(files[0]) if files else base_dir
     base = folder if not directory or os.path.isabs(directory) or os.path.isdir(folder) else os.path.dirname(folder)
     if env_files is None:
         default = os.path.join(folder, ".env")
@@ -101,6 +99,8 @@ def _entry(entry: Node, workshop: Workshop, environment: Environment, *, base_di
     variables: dict[str, str] = {}
     for path, at in wanted:
         variables |= _read_env(path, at, workshop, environment)
+    if not paths:
+        return None
     shown = tuple(_shown(file, workshop.sources.cwd) for file in files)
     return Included(shown, base, variables, paths[0][1])
 

@@ -19,6 +19,7 @@ from stackctl.stackfile.contents import read_contents
 from stackctl.stackfile.discover import Project, active_profiles, find_project, project_name
 from stackctl.stackfile.document import Document
 from stackctl.stackfile.environment import resolve_service
+from stackctl.stackfile.hooks import with_inherited
 from stackctl.stackfile.interpolate import Environment, Use, variables_used
 from stackctl.stackfile.layers import Workshop, load_files
 from stackctl.stackfile.node import Mapping as MappingNode
@@ -149,6 +150,7 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     _check_named(root, request, problems)
     profiles = active_profiles(project, request.profiles)
     root, disabled = select(root, profiles=profiles, named=request.services)
+    root = with_inherited(root, environment) if request.is_normalised else root
     root = _resolve_environments(root, workshop, environment, reads_files=request.has_resolved_environment)
     finish = normalise if request.is_normalised else completed
     root = finish(root, name=name, base_dir=project.directory if request.has_absolute_paths else ".")

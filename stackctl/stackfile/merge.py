@@ -57,7 +57,7 @@ def _port(node: Node) -> Hashable:
     return (*found, _whole(node.entries["target"]) if "target" in node.entries else "", protocol)
 
 
-def _tmpfs(node: Node) -> Hashable:
+def _before_equals(node: Node) -> Hashable:
     text = text_of(node)
     return _whole(node) if text is None else text.partition("=")[0]
 
@@ -65,6 +65,8 @@ def _tmpfs(node: Node) -> Hashable:
 _UNIQUE = _Rule(identity=_whole)
 _EVERY = _Rule()
 """Items are appended, even those that are there already."""
+_KEYED = _Rule(identity=_before_equals)
+"""Compose takes what is before an equals sign for a name, also where it is none."""
 _REPLACE = _Rule()
 _VALUES = _Rule(null_wins=True)
 _LOGGING = _Rule()
@@ -76,18 +78,18 @@ _SERVICE: _Rules = {
         "args": _VALUES,
         "labels": _VALUES,
         "secrets": _EVERY,
-        "tags": _UNIQUE,
+        "tags": _KEYED,
     },
-    "cap_add": _UNIQUE,
-    "cap_drop": _UNIQUE,
+    "cap_add": _KEYED,
+    "cap_drop": _KEYED,
     "command": _REPLACE,
     "configs": _Rule(identity=_content_target("")),
     "deploy": {"labels": _VALUES},
     "device_cgroup_rules": _UNIQUE,
     "devices": _Rule(identity=_of_keys("target")),
-    "dns": _UNIQUE,
-    "dns_opt": _UNIQUE,
-    "dns_search": _UNIQUE,
+    "dns": _KEYED,
+    "dns_opt": _KEYED,
+    "dns_search": _KEYED,
     "entrypoint": _REPLACE,
     "env_file": _Rule(identity=_of_keys("path")),
     "environment": _VALUES,
@@ -97,16 +99,16 @@ _SERVICE: _Rules = {
     "healthcheck": {"test": _REPLACE},
     "label_file": _UNIQUE,
     "labels": _VALUES,
-    "links": _UNIQUE,
+    "links": _KEYED,
     "logging": _LOGGING,
-    "networks": {"*": {"aliases": _UNIQUE, "link_local_ips": _UNIQUE}},
+    "networks": {"*": {"aliases": _KEYED, "link_local_ips": _KEYED}},
     "ports": _Rule(identity=_port),
-    "profiles": _UNIQUE,
+    "profiles": _KEYED,
     "provider": {"options": {"*": _REPLACE}},
     "secrets": _Rule(identity=_content_target("/run/secrets")),
     "security_opt": _UNIQUE,
     "sysctls": _VALUES,
-    "tmpfs": _Rule(identity=_tmpfs),
+    "tmpfs": _KEYED,
     "ulimits": {"*": _REPLACE},
     "volumes": _Rule(identity=_of_keys("target")),
     "volumes_from": _UNIQUE,

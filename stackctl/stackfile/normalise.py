@@ -94,7 +94,7 @@ def _completed(service: Node, base_dir: str) -> Node:
     build = child_mapping(service, "build")
     if build is not None and "context" not in build.entries:
         service = with_entry(service, "build", with_entry(build, "context", Scalar(base_dir, build.mark)))
-    return omit(_with_secret_targets(service))
+    return omit(with_secret_targets(service))
 
 
 def _with_requirements(service: Mapping) -> Mapping:
@@ -164,9 +164,9 @@ def implied_dependencies(service: Mapping) -> dict[str, tuple[Mark, bool]]:
 def _service(service: Node, base_dir: str) -> Node:
     if not isinstance(service, Mapping):
         return service
-    service = _with_networks(_with_sorted_hosts(_without_empty(service)))
+    service = with_default_network(_with_sorted_hosts(_without_empty(service)))
     service = _with_ports(_with_dependencies(_without_defaults(_with_hooks(service))))
-    return omit(_with_build(_with_secret_targets(_with_replicas(service)), base_dir))
+    return omit(_with_build(with_secret_targets(_with_replicas(service)), base_dir))
 
 
 def _with_sorted_hosts(service: Mapping) -> Mapping:
@@ -191,23 +191,21 @@ def _job(key: str, node: Node, base_dir: str) -> Node:
 
 
 def _with_hooks(service: Mapping) -> Mapping:
-    """What runs before a service is a container of its own, of the service's image and on its networks too."""
     hooks = service.entries.get("pre_start")
     if not isinstance(hooks, Sequence):
         return service
-    items = (_hook(hook, service) if isinstance(hook, Mapping) else hook for hook in hooks.items)
+    items = (_hook(hook) if isinstance(hook, Mapping) else hook for hook in hooks.items)
     return with_entry(service, "pre_start", Sequence(tuple(items), hooks.mark))
 
 
-def _hook(hook: Mapping, service: Mapping) -> Node:
+def _hook(hook: Mapping) -> Node:
     hook = _without_defaults(_without_empty(hook))
-    networks = {**_entries(service, "networks"), **_entries(hook, "networks")}
-    found = {**hook.entries}
-    if networks:
-        found["networks"] = mapping(networks, hook.mark)
-    if "image" in service.entries and "image" not in hook.entries:
-        found["image"] = service.entries["image"]
-    return omit(with_entries(hook, found))
+    empty = [key for key in ("networks", "pid") if key in hook.entries and _is_nothing(hook.entries[key])]
+    return omit(without(hook, empty))
+
+
+def _is_nothing(node: Node) -> bool:
+    return is_null(node) or (isinstance(node, Mapping) and not node.entries)
 
 
 def _without_empty(node: Mapping) -> Mapping:
@@ -244,7 +242,8 @@ def _without_defaults(service: Mapping) -> Mapping:
     return without(service, empty)
 
 
-def _with_networks(service: Mapping) -> Mapping:
+def with_default_network(service: Mapping) -> Mapping:
+    """Return ``service`` on the default network, if it says nothing of networks."""
     networks = child_mapping(service, "networks")
     if networks is not None and not networks.entries:
         service, networks = without(service, ["networks"]), None
@@ -299,7 +298,8 @@ def _with_build(service: Mapping, base_dir: str) -> Mapping:
     return with_entry(service, "build", with_entries(build, entries))
 
 
-def _with_secret_targets(service: Mapping) -> Mapping:
+def with_secret_targets(service: Mapping) -> Mapping:
+    """Return ``service`` with the place of each of its secrets."""
     secrets = service.entries.get("secrets")
     if not isinstance(secrets, Sequence):
         return service

@@ -59,7 +59,7 @@ _BUILD: Rules = {
     "ssh": Kind.MAPPING,
 }
 SERVICE: Rules = {
-    "blkio_config": {"weight": Kind.WHOLE},
+    "blkio_config": {"weight": Kind.WHOLE, "weight_device": {"*": {"weight": Kind.COUNT}}},
     "build": _BUILD,
     "configs": _CONTENT,
     **dict.fromkeys(("cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime"), Kind.WHOLE),
@@ -71,7 +71,11 @@ SERVICE: Rules = {
         "replicas": Kind.COUNT,
         "resources": {
             "limits": {"memory": Kind.SIZE},
-            "reservations": {"memory": Kind.SIZE, "devices": _DEVICES},
+            "reservations": {
+                "memory": Kind.SIZE,
+                "devices": _DEVICES,
+                "generic_resources": {"*": {"discrete_resource_spec": {"value": Kind.COUNT}}},
+            },
         },
         "restart_policy": {"condition": Kind.TEXT, "max_attempts": Kind.COUNT},
         "rollback_config": _UPDATE,
@@ -89,6 +93,7 @@ SERVICE: Rules = {
         },
     },
     "devices": {"*": dict.fromkeys(("source", "target", "permissions"), _TEXTS)},
+    "env_file": {"*": {"path": Kind.TEXT}},
     "gpus": _DEVICES,
     "healthcheck": {"retries": Kind.COUNT},
     "models": {"*": {"endpoint_var": Kind.TEXT, "model_var": Kind.TEXT}},

@@ -170,15 +170,16 @@ class _Explanation:
 
     def _unknown_keys(self, error: _Error, path: Path) -> None:
         known = error.schema.get("properties", {})
+        patterns = error.schema.get("patternProperties", ())
         for key in error.instance:
-            if key in known or key.startswith("x-"):
+            if key in known or any(re.search(pattern, key) for pattern in patterns):
                 continue
             self._problems.error(
                 "unknown-key",
                 "Unknown key",
                 self._places.of_key((*path, key)),
                 detail=f"{_owner(path)} has no key `{key}`.",
-                hint=_unknown_key_hint(key, error.instance[key], path, known),
+                hint=_unknown_key_hint(key, error.instance[key], path, known, has_own="^x-" in patterns),
             )
 
     def _missing_keys(self, error: _Error, path: Path) -> None:
@@ -263,7 +264,7 @@ def _meaning(schema: dict[str, Any], key: str) -> str:
     return f": {description[:1].lower()}{description[1:].rstrip('.')}" if description else ""
 
 
-def _unknown_key_hint(key: str, value: object, path: Path, known: dict[str, Any]) -> str:
+def _unknown_key_hint(key: str, value: object, path: Path, known: dict[str, Any], *, has_own: bool) -> str:
     other = _OTHER_WORDS.get(key.lower(), "")
     guess = f"did you mean `{other}`?" if other in known else did_you_mean(key, known)
     if guess:
@@ -279,7 +280,7 @@ def _unknown_key_hint(key: str, value: object, path: Path, known: dict[str, Any]
     if len(holders) == 1:
         return f"`{key}` belongs into `{dotted((*path, holders[0]))}`"
     if len(known) <= 8:
-        return f"it can have {listing(known)}, and keys that start with `x-`"
+        return f"it can have {listing(known)}" + (", and keys that start with `x-`" if has_own else "")
     return "a key of your own must start with `x-`"
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from stackctl.model.path import Path
 from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, Sequence, text_of, with_entries
-from stackctl.stackfile.problems import Problems, dotted
+from stackctl.stackfile.problems import Problems, did_you_mean, dotted
 from stackctl.stackfile.scalar import text_form
 from stackctl.stackfile.units import duration_text, parse_bytes, parse_duration_ns
 from stackctl.stackfile.words import split_words
@@ -101,9 +101,8 @@ def once_each(rule: Transform) -> Transform:
 
 def unique(node: Node, context: Context, path: Path) -> Node:
     """A list of texts, none of which may be written twice in one file. Numbers become text."""
-    found = items_of(as_text)(node, context, path)
     seen: dict[object, Mark] = {}
-    for item in found.items if isinstance(found, Sequence) else ():
+    for item in node.items if isinstance(node, Sequence) else ():
         key = item.value if isinstance(item, Scalar) else id(item)
         if key in seen:
             context.problems.error(
@@ -115,7 +114,7 @@ def unique(node: Node, context: Context, path: Path) -> Node:
                 hint="keep one of the two",
             )
         seen.setdefault(key, item.mark)
-    return found
+    return items_of(as_text)(node, context, path)
 
 
 def as_text(node: Node, _: Context, __: Path) -> Node:
@@ -136,6 +135,8 @@ def key_values(node: Node, context: Context, path: Path) -> Node:
             key, equals, value = text.partition("=")
             entries[key] = Scalar(value if equals else None, item.mark)
         return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)
+    if isinstance(node, Mapping) and "" in node.entries:
+        bad_value(context, path, node.keys[""], why="has an entry without a name")
     return values_of(as_text)(node, context, path)
 
 
@@ -150,7 +151,12 @@ def environment(node: Node, context: Context, path: Path) -> Node:
 
 def key_texts(node: Node, context: Context, path: Path) -> Node:
     """As ``key_values``, but a key without a value has the empty text."""
-    found = key_values(node, context, path)
+    return option_texts(key_values(node, context, path), context, path)
+
+
+def option_texts(node: Node, context: Context, path: Path) -> Node:
+    """A mapping to one of text, the empty one for a key without a value."""
+    found = values_of(as_text)(node, context, path)
     if not isinstance(found, Mapping):
         return found
     entries: dict[str, Node] = {
@@ -223,6 +229,27 @@ def _whole(value: int | float) -> int | None:
     return int(value) if abs(value) < 1 << 63 else None
 
 
+def whole_list(rule: Transform) -> Transform:
+    """Return ``rule`` for a list of texts, in which numbers must be whole ones."""
+    return lambda node, context, path: rule(items_of(no_fraction)(node, context, path), context, path)
+
+
+def known_keys(node: Node, known: tuple[str, ...], context: Context, path: Path) -> Node:
+    """Drop the keys nobody knows, where Compose does so without a word; here they are warned of."""
+    if not isinstance(node, Mapping):
+        return node
+    for key in node.entries:
+        if key not in known and not key.startswith("x-"):
+            context.problems.warning(
+                "unknown-key",
+                "Unknown key",
+                node.keys[key],
+                detail=f"`{dotted(path)}` has no key `{key}`; it is ignored.",
+                hint=did_you_mean(key, known),
+            )
+    return with_entries(node, {key: entry for key, entry in node.entries.items() if key in known})
+
+
 def number(node: Node, context: Context, path: Path) -> Node:
     """Make text a number, and a number without a fraction a whole one."""
     if isinstance(node, Scalar) and isinstance(node.value, float) and node.value.is_integer():
@@ -241,17 +268,24 @@ def number(node: Node, context: Context, path: Path) -> Node:
 
 
 def file_mode(node: Node, context: Context, path: Path) -> Node:
-    """Write permission bits as octal digits after a zero, in text."""
-    if isinstance(node, Scalar) and isinstance(node.value, str):
-        if not node.value or len(node.value) > 8 or not set(node.value) <= set("01234567"):
-            bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
-            return node
-        node = Scalar(int(node.value, 8), node.mark, node.tag)
-    if isinstance(node, Scalar) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        if not (0 <= node.value <= 0o7777 and int(node.value) == node.value):
-            bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
-            return node
-        return Scalar(f"0{int(node.value):o}", node.mark, node.tag)
+    """Write permission bits as octal digits after a zero, in text; whether a file can have them is not asked."""
+    if not isinstance(node, Scalar) or isinstance(node.value, bool) or node.value is None:
+        return node
+    value = node.value
+    if isinstance(value, str):
+        digits = value[1:] if value[:1] in ("+", "-") else value
+        is_octal = 0 < len(digits) < 22 and set(digits) <= set("01234567")
+        value = int(value, 8) if is_octal else 0.5
+    if isinstance(value, float):
+        bad_value(context, path, node.mark, why="must be permission bits such as `0440`")
+        return node
+    return Scalar(f"0{value:o}", node.mark, node.tag)
+
+
+def no_fraction(node: Node, context: Context, path: Path) -> Node:
+    """Refuse a number written with a point, be it ``1.0``, where Compose takes whole numbers only."""
+    if isinstance(node, Scalar) and isinstance(node.value, float):
+        bad_value(context, path, node.mark, why=f"must be a whole number, not `{node.value}`")
     return node
 
 

@@ -425,3 +425,10 @@ def test_a_service_with_profiles_is_on_when_one_is_active_or_when_it_is_named(
 
     assert ("web" in stack.services) == on
     assert stack.disabled_services == (() if on else ("web",))
+
+
+def test_a_key_of_gpus_that_nobody_knows_is_warned_of() -> None:
+    found = loaded("services: {a: {image: i, gpus: [{cuont: 1}]}}")
+
+    (warning,) = [one for one in found.diagnostics if one.code == "unknown-key"]
+    assert (warning.severity, warning.hint) == ("warning", "did you mean `count`?")
