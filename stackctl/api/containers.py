@@ -22,7 +22,7 @@ from stackctl.engines.console import LocalConsole
 from stackctl.engines.container_files import ContainerFiles
 from stackctl.engines.container_making import ContainerMaker
 from stackctl.errors import Conflict, ContainerError, NotFound
-from stackctl.model.container import RestartPolicy
+from stackctl.model.container import Mount, RestartPolicy
 from stackctl.model.observed import ObservedContainer
 
 Arguments = dict[str, str]
@@ -82,10 +82,17 @@ class ContainerRoutes:
         if not body:
             raise BadRequest("config cannot be empty in order to create a container")
         image = self._maker.image(body.text("Image"), request.value("platform"))
-        world = World(self._maker.network_name, self._maker.new_volume)
+        world = World(self._maker.network_name, self._maker.new_volume, self._mounts_of)
         wanted = wanted_of(body, request.value("name").removeprefix("/"), image, world)
         made = self._maker.create(wanted.spec, wanted.volumes)
         return Answer(201, {"Id": made, "Warnings": list(wanted.warnings)})
+
+    def _mounts_of(self, name: str) -> tuple[Mount, ...]:
+        try:
+            spec = self._console.find(name).spec
+        except NotFound as error:  # a client takes that for an image that is to be pulled
+            raise BadRequest(f"No such container: {name}") from error
+        return spec.mounts if spec is not None else ()
 
     def _inspect(self, request: Request, _: Connection, arguments: Arguments) -> Answer:
         container = self._console.find(arguments["id"])

@@ -27,7 +27,7 @@ _LOG_DRIVERS: Final = ("", "json-file", "local", "journald")
 _RESTARTS: Final = ("", "no", "always", "on-failure", "unless-stopped")
 # What nothing here would act on: refused, so that nobody relies on it in vain.
 _UNSUPPORTED: Final = tuple(
-    """Links VolumesFrom CgroupParent Cgroup
+    """Links CgroupParent Cgroup
     DeviceRequests StorageOpt KernelMemory KernelMemoryTCP Annotations
     VolumeDriver CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth""".split()
 )

@@ -21,9 +21,14 @@ _WITHOUT_EFFECT: Final = ("z", "Z", "cached", "consistent", "delegated", "rw", "
 
 
 def mounts_of(
-    body: Fields, host: Fields, config: ImageConfig, new_volume: Callable[[], str]
+    body: Fields,
+    host: Fields,
+    config: ImageConfig,
+    new_volume: Callable[[], str],
+    *,
+    inherited: tuple[Mount, ...] = (),
 ) -> tuple[tuple[Mount, ...], tuple[VolumeSpec, ...]]:
-    """Return mounts, and the volumes to be made for them. Raises BadRequest."""
+    """Return mounts, and the volumes to be made for them; ``inherited`` ones give way to others. Raises BadRequest."""
     volumes: list[VolumeSpec] = []
     found: list[Mount] = [_bind(text) for text in host.texts("Binds")]
     found += [_mount(entry, volumes) for entry in host.objects("Mounts")]
@@ -32,6 +37,8 @@ def mounts_of(
     for target in taken:
         if taken.count(target) > 1:
             raise BadRequest(f"Duplicate mount point: {target}")
+    found += [mount for mount in inherited if mount.target not in taken]
+    taken = [mount.target for mount in found]
     wanted = dict.fromkeys(_target(path) for path in (*body.mapping("Volumes"), *config.volumes))
     found += [VolumeMount(volume="", target=target) for target in wanted if target not in taken]
     return tuple(_named(mount, volumes, new_volume) for mount in found), tuple(volumes)

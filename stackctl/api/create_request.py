@@ -11,7 +11,7 @@ from stackctl.api.connection import BadRequest
 from stackctl.api.create_mounts import mounts_of
 from stackctl.api.create_network import networking_of, ports_of
 from stackctl.api.fields import Fields
-from stackctl.model.container import ContainerSpec
+from stackctl.model.container import BindMount, ContainerSpec, Mount, VolumeMount
 from stackctl.model.health import HealthCheck
 from stackctl.model.image import ImageConfig, ResolvedImage
 from stackctl.model.volume import VolumeSpec
@@ -24,10 +24,11 @@ _MOST_HOSTNAME: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a request may refer to: networks by name, id or the beginning of one, and a source of new names."""
+    """What a request may refer to: networks and containers by name, id or the beginning of one, and new names."""
 
     network_name: Callable[[str], str]
     new_volume: Callable[[], str]
+    mounts_of: Callable[[str], tuple[Mount, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def wanted_of(body: Fields, name: str, image: ResolvedImage, world: World) -> Wa
     entrypoint, command = _words(body, config)
     if not entrypoint and not command:
         raise BadRequest("no command specified")
-    mounts, volumes = mounts_of(body, host, config, world.new_volume)
+    inherited = _inherited(host.texts("VolumesFrom"), world)
+    mounts, volumes = mounts_of(body, host, config, world.new_volume, inherited=inherited)
     hostname = body.text("Hostname")
     if len(hostname) > _MOST_HOSTNAME:
         raise BadRequest(f"invalid hostname: {hostname}")
@@ -76,6 +78,16 @@ def wanted_of(body: Fields, name: str, image: ResolvedImage, world: World) -> Wa
         stdin_once=body.flag("StdinOnce"),
     )
     return Wanted(replace(spec, **create_host.host_fields(host)), volumes)
+
+
+def _inherited(names: tuple[str, ...], world: World) -> tuple[Mount, ...]:
+    found: dict[str, Mount] = {}
+    for text in names:
+        name, _, mode = text.partition(":")
+        for mount in world.mounts_of(name):
+            if isinstance(mount, BindMount | VolumeMount):
+                found.setdefault(mount.target, replace(mount, read_only=mount.read_only or mode == "ro"))
+    return tuple(found.values())
 
 
 def _words(body: Fields, config: ImageConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -79,6 +79,14 @@ class ContentSource:
     labels: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class VolumesFrom:
+    """An entry of ``volumes_from``: the mounts of the service's first replica, perhaps only to read."""
+
+    service: str
+    read_only: bool = False
+
+
 ServiceMount: TypeAlias = BindMount | VolumeMount | TmpfsMount | ContentUse
 
 
@@ -107,6 +115,7 @@ class Service:
     domainname: str = ""
     depends_on: tuple[Dependency, ...] = ()
     mounts: tuple[ServiceMount, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
     expose: tuple[str, ...] = ()
     networking: ServiceNetworking = field(default_factory=NoNetwork)

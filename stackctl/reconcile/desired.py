@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -18,6 +18,7 @@ from stackctl.model.stack import Dependency, Service, ShareServiceNetwork, Stack
 from stackctl.model.volume import VolumeSpec
 from stackctl.reconcile.action import BuildImage, PullImage
 from stackctl.reconcile.engine import ImageRequest, PullPolicy, ResourceNames
+from stackctl.reconcile.inherited import mounts_with_inherited
 from stackctl.reconcile.replica import container_name, dependencies, namespace_mode, numbered, service_spec
 
 _POLICIES: Final[Mapping[str, PullPolicy]] = {
@@ -146,6 +147,7 @@ def with_numbers(wanted: Desired, numbers: Mapping[str, Sequence[int]]) -> Desir
         for number in chosen:
             spec = numbered(stack, service, wanted.common[name], number)
             containers[ResourceKey("container", name, number)] = DesiredContainer(spec, needs)
+    containers |= dict(_inheriting(wanted, containers))
     containers |= dict(_sharing_the_first(stack, containers))
     volumes = {**wanted.volumes, **_anonymous_volumes(wanted, containers)}
     return replace(
@@ -155,6 +157,27 @@ def with_numbers(wanted: Desired, numbers: Mapping[str, Sequence[int]]) -> Desir
     )
 
 
+def _inheriting(
+    wanted: Desired, containers: Mapping[ResourceKey, DesiredContainer]
+) -> Iterator[tuple[ResourceKey, DesiredContainer]]:
+    """Let each container have the mounts of the services that it takes volumes from."""
+    stack = wanted.stack
+    if not any(service.volumes_from for service in stack.services.values()):
+        return
+    first = _first_numbers(containers)
+    for key, container in containers.items():
+        if stack.services[key.name].volumes_from:
+            mounts = mounts_with_inherited(stack, wanted.common, first, key.name, key.number)
+            yield key, replace(container, spec=replace(container.spec, mounts=mounts))
+
+
+def _first_numbers(containers: Iterable[ResourceKey]) -> dict[str, int]:
+    first: dict[str, int] = {}
+    for key in containers:
+        first[key.name] = min(key.number, first.get(key.name, key.number))
+    return first
+
+
 def _sharing_the_first(
     stack: Stack, containers: Mapping[ResourceKey, DesiredContainer]
 ) -> Iterator[tuple[ResourceKey, DesiredContainer]]:
@@ -162,9 +185,7 @@ def _sharing_the_first(
     sharing = {name for name, service in stack.services.items() if namespace_services(service)}
     if not sharing:
         return
-    first: dict[str, int] = {}
-    for key in containers:
-        first[key.name] = min(key.number, first.get(key.name, key.number))
+    first = _first_numbers(containers)
     for key, container in containers.items():
         if key.name in sharing:
             yield key, replace(container, spec=_sharing(stack, stack.services[key.name], container.spec, first))

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from stackctl.model.container import Dns, LogPolicy, RestartPolicy, Ulimit
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.limits import BlockLimit, BlockMeasure, Limits
-from stackctl.model.stack import Condition, Dependency, Path, PullPolicy, Service
+from stackctl.model.stack import Condition, Dependency, Path, PullPolicy, Service, VolumesFrom
 from stackctl.stackfile.decode_build import build_spec
 from stackctl.stackfile.decode_deploy import deploy
 from stackctl.stackfile.decode_hooks import hooks
@@ -98,6 +98,7 @@ class _Decoder:
             domainname=self._text("domainname"),
             depends_on=self._dependencies(),
             mounts=mounts.mounts(entry),
+            volumes_from=_volumes_from(entry.get("volumes_from")),
             ports=published_ports(entry),
             expose=exposed_ports(entry),
             networking=networking(
@@ -285,6 +286,11 @@ def _host(text: str) -> tuple[str, str]:
 
 def _size(value: Json) -> int:
     return max(0, parse_bytes(as_text(value)) or 0)
+
+
+def _volumes_from(value: Json) -> tuple[VolumesFrom, ...]:
+    found = [text.partition(":") for text in said(value) if not text.startswith("container:")]
+    return tuple(VolumesFrom(name, mode == "ro") for name, _, mode in found)
 
 
 def _swappiness(text: str) -> int:

@@ -205,6 +205,13 @@ def _volumes(value: Json, path: Path) -> Iterator[_Finding]:
             yield _Finding((*path, at, "type"), no(f"`{kind}` mounts are not made"), is_value=True)
 
 
+def _volumes_from(value: Json, path: Path) -> Iterator[_Finding]:
+    for at, text in enumerate(texts(value)):
+        if text.startswith("container:"):
+            verdict = no("only services of this stack are asked for their volumes", "list the volumes themselves")
+            yield _Finding((*path, at), verdict, is_value=True)
+
+
 def _deploy(value: Json, path: Path) -> Iterator[_Finding]:
     mode = as_text(as_dict(value).get("mode"))
     if mode not in ("", "replicated"):
@@ -296,6 +303,7 @@ _RULES: dict[Path, _Rule] = {
     ("services", "*", "userns_mode"): _userns_mode,
     ("services", "*", "uts"): _uts,
     ("services", "*", "volumes"): _volumes,
+    ("services", "*", "volumes_from"): _volumes_from,
     ("networks", "*", "driver"): _driver(("bridge", "default"), "networks are always bridges"),
     ("networks", "*", "driver_opts"): _network_options,
     ("networks", "*", "enable_ipv4"): _ipv4,

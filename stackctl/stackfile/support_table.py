@@ -243,7 +243,7 @@ SERVICE: Table = {
     "userns_mode": YES,
     "uts": YES,
     "volumes": {"*": _MOUNT},
-    "volumes_from": no("mounts cannot be shared by service", "list the volumes in both services"),
+    "volumes_from": YES,
     "working_dir": YES,
 }
 _RESOURCE: Table = {"name": YES, "external": YES, "labels": YES}

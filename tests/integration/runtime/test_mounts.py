@@ -347,3 +347,29 @@ def test_a_volume_that_cannot_be_mounted_says_why(engine: Engine, tmp_path: Path
     text = one_service("command: sleep 1000, volumes: ['vol:/v']") + f"volumes: {{vol: {{driver_opts: {options}}}}}\n"
     with composed(engine, tmp_path / "s", text) as stack:
         assert why in stack.run("up", "-d", status=1).err
+
+
+_INHERITED = """
+    name: inherited
+    services:
+      data: {image: data, command: sleep 1000, stop_grace_period: 0s, volumes: ["named:/named", "/anonymous", "./f:/f"]}
+      user:
+        image: busybox
+        command: sleep 1000
+        stop_grace_period: 0s
+        volumes_from: ["data:ro"]
+        volumes: ["own:/named"]
+      last: {image: busybox, command: sleep 1000, stop_grace_period: 0s, volumes_from: [user]}
+    volumes: {named: , own: }
+"""
+
+
+def test_volumes_are_taken_from_other_services_but_where_there_are_own_ones(engine: Engine, tmp_path: Path) -> None:
+    with composed(engine, tmp_path / "s", _INHERITED, "-d") as stack:
+        stack.sh("data", "echo of-data | tee /named/x /anonymous/x /f/x")
+        seen = stack.sh("last", "cat /anonymous/x /f/x; ls /named; touch /f/y 2>&1; touch /named/y")
+        again = stack.run("plan").out
+
+    assert seen.split()[:2] == ["of-data", "of-data"]
+    assert "Read-only file system" in seen and "x\n" not in seen.partition("of-data\nof-data\n")[2]
+    assert "nothing to do" in again

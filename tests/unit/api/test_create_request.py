@@ -36,9 +36,18 @@ IMAGE = ImageConfig(
 )
 
 
+_INHERITED = {
+    "db": (
+        VolumeMount(volume="data", target="/data"),
+        BindMount(source="/etc/x", target="/x"),
+        TmpfsMount(target="/tmp"),
+    )
+}
+
+
 def wanted(body: dict[str, Any], config: ImageConfig = IMAGE) -> Wanted:
     numbers: Iterator[int] = iter(range(100))
-    world = World(lambda name: f"{name}", lambda: f"anonymous{next(numbers)}")
+    world = World(lambda name: f"{name}", lambda: f"anonymous{next(numbers)}", _INHERITED.__getitem__)
     return wanted_of(Fields({"Image": "it", **body}), "web", ResolvedImage("sha256:1", config), world)
 
 
@@ -76,6 +85,15 @@ def test_an_entrypoint_of_its_own_drops_the_images_command(body: dict[str, Any],
 def test_a_container_without_any_command_is_refused() -> None:
     with pytest.raises(BadRequest, match="no command specified"):
         wanted({}, ImageConfig())
+
+
+def test_volumes_of_another_container_give_way_to_those_asked_for() -> None:
+    spec = host(VolumesFrom=["db:ro"], Binds=["/mine:/x"]).spec
+
+    assert spec.mounts == (
+        BindMount(source="/mine", target="/x"),
+        VolumeMount(volume="data", target="/data", read_only=True),
+    )
 
 
 def test_every_way_to_mount_something_is_understood() -> None:
@@ -182,7 +200,7 @@ def test_a_healthcheck_changes_the_images_where_it_says_something() -> None:
 @pytest.mark.parametrize(
     ("host_config", "what"),
     [
-        ({"VolumesFrom": ["x"]}, "VolumesFrom"),
+        ({"Links": ["x:y"]}, "Links"),
         ({"Links": ["x:y"]}, "Links"),
         ({"DeviceRequests": [{"Driver": "nvidia"}]}, "DeviceRequests"),
         ({"PidMode": "pod:x"}, "PidMode=pod:x"),
