@@ -163,6 +163,20 @@ def test_hooks_run_until_they_have_ended_well(docker_stack: Stack) -> None:
     assert "pre_stop: false ended with exit code 1" in docker_stack.run("stop").err
 
 
+def test_configs_get_into_a_container_whose_files_are_read_only(docker_stack: Stack, docker_host: DockerHost) -> None:
+    content = {"configs": {"c": {"content": "config"}}, "secrets": {"s": {"file": "./s"}}}
+    (docker_stack.folder / "s").write_text("secret", encoding="utf-8")
+    uses = {"configs": [{"source": "c", "target": "/etc/app/c"}], "secrets": ["s"]}
+    docker_stack.write({"web": {**FOREVER, "read_only": True, **uses}}, **content)
+    docker_stack.run("up", "-d")
+    assert docker_stack.run("exec", "-T", "web", "cat", "/etc/app/c", "/run/secrets/s").out == "configsecret"
+    docker_stack.run("exec", "-T", "web", "touch", "/x", status=1)
+    docker_stack.write({"web": {**FOREVER, "read_only": True, "configs": ["c"]}}, **content)
+    assert "error[read-only-content]" in docker_stack.run("up", "-d", status=1).err
+    docker_stack.run("down")
+    assert docker_host.docker("volume", "ls", "-q") == ""
+
+
 def test_docker_compose_sees_the_stack_and_takes_it_down(docker_stack: Stack, docker_host: DockerHost) -> None:
     docker_stack.write({"web": FOREVER})
     docker_stack.run("up", "-d")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import posixpath
 import tarfile
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -51,15 +52,15 @@ class SentContents:
         return found
 
 
-def contents_tar(mounts: Iterable[ContentMount], contents: SentContents) -> bytes:
-    """Return an archive, to be unpacked at the root, of those whose content is known; b"" when there are none."""
+def contents_tar(mounts: Iterable[ContentMount], contents: SentContents, folder: str) -> bytes:
+    """Return an archive, to be unpacked in ``folder``, of those whose content is known; b"" when there are none."""
+    known = [(mount, content) for mount in mounts if (content := contents.get(mount.fingerprint)) is not None]
+    if not known:
+        return b""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for mount in mounts:
-            content = contents.get(mount.fingerprint)
-            if content is None:
-                continue
-            member = tarfile.TarInfo(mount.target.lstrip("/"))
+        for mount, content in known:
+            member = tarfile.TarInfo(posixpath.relpath(mount.target, folder))
             member.size, member.mode, member.uid, member.gid = len(content), mount.mode, mount.uid, mount.gid
             archive.addfile(member, io.BytesIO(content))
-    return raw.getvalue() if any(contents.get(mount.fingerprint) is not None for mount in mounts) else b""
+    return raw.getvalue()

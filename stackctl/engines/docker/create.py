@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from stackctl.model.container import (
     Attachment,
     BindMount,
     ContainerSpec,
+    ContentMount,
     HostNetwork,
     JoinNetworks,
     LogPolicy,
@@ -75,6 +77,18 @@ def create_body(spec: ContainerSpec, image: str) -> dict[str, Any]:
         if place.mac_address:
             body["MacAddress"] = place.mac_address
     return body
+
+
+def content_folders(spec: ContainerSpec) -> tuple[str, ...]:
+    """Return the folders of configs and secrets that have to be volumes: where the container's own files are read-only.
+
+    Not the root, and not what is a mount already.
+    """
+    if not spec.read_only:
+        return ()
+    mounted = {mount.target.rstrip("/") for mount in spec.mounts if not isinstance(mount, ContentMount)}
+    folders = {posixpath.dirname(mount.target) for mount in spec.mounts if isinstance(mount, ContentMount)}
+    return tuple(sorted(folders - mounted - {"/"}))
 
 
 def endpoint(place: Attachment) -> dict[str, Any]:
@@ -235,6 +249,7 @@ def _mounts(spec: ContainerSpec) -> list[dict[str, Any]]:
             bind = {"Propagation": mount.propagation} if mount.propagation else {}
             shape = {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
             found.append({**shape, **({"BindOptions": bind} if bind else {})})
+    found += [{"Type": "volume", "Target": folder} for folder in content_folders(spec)]
     return found
 
 

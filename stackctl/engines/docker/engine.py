@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,8 +11,16 @@ from typing import Any, Final
 from stackctl import labels
 from stackctl.engines.docker.api import Api
 from stackctl.engines.docker.builds import DockerBuilds
-from stackctl.engines.docker.contents import SentContents, contents_tar
-from stackctl.engines.docker.create import create_body, endpoint, network_body, spec_label, update_body, volume_body
+from stackctl.engines.docker.completing import complete
+from stackctl.engines.docker.contents import SentContents
+from stackctl.engines.docker.create import (
+    content_folders,
+    create_body,
+    network_body,
+    spec_label,
+    update_body,
+    volume_body,
+)
 from stackctl.engines.docker.errors import told_by_docker
 from stackctl.engines.docker.hooks import is_post_start_due, run_post_start, run_pre_stop
 from stackctl.engines.docker.images import DockerImages
@@ -22,7 +29,7 @@ from stackctl.engines.docker.waiting import await_condition
 from stackctl.engines.hosting import BuildWishes, TellPull
 from stackctl.engines.observing import changed, observed
 from stackctl.errors import Conflict, ContainerError, EngineError, NotFound
-from stackctl.model.container import ContainerSpec, ContentMount, JoinNetworks
+from stackctl.model.container import ContainerSpec, JoinNetworks
 from stackctl.model.image import ResolvedImage
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
@@ -235,7 +242,7 @@ class DockerEngine:
                 body = create_body(spec, self._image_for(spec))
                 made = self._api.ask("POST", "/containers/create", query={"name": spec.name}, body=body)
             created = str(made["Id"])
-        self._complete(created, spec)
+        complete(self._api, created, spec, self._contents)
         return created
 
     def _check_is(self, existing: Mapping[str, Any], spec: ContainerSpec) -> None:
@@ -263,29 +270,13 @@ class DockerEngine:
                 return name
         raise NotFound(f"image {spec.image_ref} is gone", code="image-not-found", field="image_ref")
 
-    def _complete(self, container_id: str, spec: ContainerSpec) -> None:
-        """Put a container that never ran on its further networks, and configs and secrets into it."""
-        with told_by_docker(f"container {spec.name}"):
-            if isinstance(spec.networking, JoinNetworks) and len(spec.networking.attachments) > 1:
-                shape = self._api.ask("GET", f"/containers/{container_id}/json")
-                connected = shape["NetworkSettings"].get("Networks") or {}
-                for place in spec.networking.attachments[1:]:
-                    if place.network not in connected:
-                        body = {"Container": container_id, "EndpointConfig": endpoint(place)}
-                        self._api.ask("POST", f"/networks/{place.network}/connect", body=body)
-            archive = contents_tar([mount for mount in spec.mounts if isinstance(mount, ContentMount)], self._contents)
-            if archive:
-                target = f"/containers/{container_id}/archive"
-                for _ in self._api.send("PUT", target, io.BytesIO(archive), query={"path": "/"}):
-                    pass
-
     def _start(self, name: str, expect_id: str) -> None:
         found = self._find(name, expect_id)
         spec = observed_container(found, {}).spec
         is_running = found["State"]["Running"] and not found["State"]["Restarting"]
         if found["State"]["Status"] == "created" and spec is not None:
             # Whoever created it may have died before it was whole.
-            self._complete(found["Id"], spec)
+            complete(self._api, found["Id"], spec, self._contents)
         with told_by_docker(f"container {name}"):
             if not is_running:
                 self._api.ask("POST", f"/containers/{found['Id']}/start")
@@ -318,8 +309,11 @@ class DockerEngine:
         found = self._find_or_none(name, expect_id)
         if found is None:
             return
+        spec = observed_container(found, {}).spec
+        # Volumes without a name are those of configs and secrets alone: all of a stack's have one.
+        query = {"v": int(spec is not None and bool(content_folders(spec)))}
         with told_by_docker(f"container {name}"):
-            _ignore_missing(lambda: self._api.ask("DELETE", f"/containers/{found['Id']}"))
+            _ignore_missing(lambda: self._api.ask("DELETE", f"/containers/{found['Id']}", query=query))
 
     def _rename(self, name: str, new_name: str) -> None:
         found = self._find_or_none(name, "")

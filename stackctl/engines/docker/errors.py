@@ -29,7 +29,7 @@ def _known(
     return _Known(re.compile(pattern, re.IGNORECASE), kind, code, field, hint)
 
 
-_READ_ONLY_HINT: Final = "configs and secrets are copied into the container: leave read_only out, or bind a file"
+_READ_ONLY_HINT: Final = "leave read_only out, or give each config and secret a target in some folder"
 _KNOWN: Final = (
     _known(r"name \"?/?\S+\"? is already in use", Conflict, "name-taken", "name"),
     _known(r"invalid container name", ContainerError, "invalid-name", "name"),
