@@ -110,12 +110,13 @@ class Stacks:
                 _tell_plan(emit, plan, warnings)
                 if request.verb == "up" and self._build(plan, engine, emit, cancelled):
                     stamp, plan = self._plan_rest(project, request, engine, plan, emit)
-                report = apply(plan, engine, _Teller(emit), cancelled.is_set)
+                teller = _Teller(emit, self._engine.last_words)
+                report = apply(plan, engine, teller, cancelled.is_set)
                 self._drop_unused_contents()
                 self._tell_notices(emit, plan)
                 if request.verb == "up" and report.is_ok and not plan.is_empty:
                     stamp, plan = self._look_again(project, request, engine, plan)
-            _raise_failures(report, cancelled.is_set(), self._engine.last_words)
+            _raise_failures(report, cancelled.is_set(), teller)
             emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
 
     def _look_again(self, project: str, request: StackRequest, engine: HostEngine, done: Plan) -> tuple[str, Plan]:
@@ -132,8 +133,8 @@ class Stacks:
         builds = builds_of(plan)
         if builds is None:
             return False
-        report = apply(builds, engine, _Teller(emit), cancelled.is_set)
-        _raise_failures(report, cancelled.is_set(), self._engine.last_words)
+        teller = _Teller(emit, self._engine.last_words)
+        _raise_failures(apply(builds, engine, teller, cancelled.is_set), cancelled.is_set(), teller)
         return True
 
     def _plan_rest(
@@ -162,8 +163,8 @@ class Stacks:
                     wanted, _ = self._desired(request._replace(build="never"), engine)
                     plan = self._plan_dependencies(wanted, needed, request)
                     emit({"event": "plan", "plan": plan_json(plan), "text": ""})
-                report = apply(plan, engine, _Teller(emit), cancelled.is_set)
-                _raise_failures(report, cancelled.is_set(), self._engine.last_words)
+                teller = _Teller(emit, self._engine.last_words)
+                _raise_failures(apply(plan, engine, teller, cancelled.is_set), cancelled.is_set(), teller)
                 created = self._engine.create(self._oneoff(wanted, wanted_run))
             emit({"event": "end", "ok": True, "error": None, "container": created})
 
@@ -256,10 +257,15 @@ class Stacks:
 
 
 class _Teller:
-    """Turns the course of an apply into events."""
+    """Turns the course of an apply into events.
 
-    def __init__(self, emit: Emit) -> None:
+    What is to be said of a failure is gathered at once: what comes after it may remove the container and its log.
+    """
+
+    def __init__(self, emit: Emit, last_words: LastWords) -> None:
         self._emit = emit
+        self._last_words = last_words
+        self.problems: dict[int, tuple[Diagnostic, ...]] = {}
 
     def step_started(self, step: Step) -> None:
         self._emit({**_step_json(step), "state": "started"})
@@ -267,6 +273,8 @@ class _Teller:
     def step_finished(self, outcome: Outcome) -> None:
         event = {**_step_json(outcome.step), "state": outcome.state, "ms": round(outcome.ms, 1)}
         event["detail"] = str(outcome.error) if outcome.error else outcome.detail
+        if outcome.state == "failed":
+            self.problems[outcome.step.number] = diagnostics_of(outcome, self._last_words)
         if outcome.because_of:
             event["because_of"] = outcome.because_of
         self._emit(event)
@@ -305,10 +313,10 @@ def _outline(plan: Plan) -> list[tuple[str, str]]:
     return sorted((change.name, change.kind) for change in plan.changes)
 
 
-def _raise_failures(report: Report, was_cancelled: bool, last_words: LastWords) -> None:
+def _raise_failures(report: Report, was_cancelled: bool, teller: _Teller) -> None:
     if report.failures:
         first = report.failures[0]
-        diagnostics = tuple(found for outcome in report.failures for found in diagnostics_of(outcome, last_words))
+        diagnostics = tuple(found for outcome in report.failures for found in teller.problems[outcome.step.number])
         code = first.error.code if first.error is not None else None
         hint = first.error.hint if first.error is not None else ""
         raise ApplyError(str(first.error), code=code, hint=hint, diagnostics=diagnostics)

@@ -33,6 +33,7 @@ _SUMMARIES = {
     "dependency-exited": "Service ended before it was healthy",
     "hook-failed": "Command at a point of the container's life failed",
     "dependency-failed": "One-shot service failed",
+    "update-failed": "The new container did not stay up",
     "wait-timeout": "Waited too long",
 }
 

@@ -265,7 +265,7 @@ class ServiceRollout:
             AwaitCondition((name,), "service_healthy", 0.0, monitor_s),
             after=after,
             because=because or ("before it gets traffic" if self.rollout.order == "start-first" else "before the next"),
-            source=spec.origin.get("health"),
+            source=spec.origin.get("health") or spec.origin.get(""),
             origin=spec.origin,
         )
 

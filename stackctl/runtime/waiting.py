@@ -75,6 +75,8 @@ class Wait:
                     self._held_since = 0.0
                     return
             except EngineError as error:
+                if container.facts.is_standby:
+                    error.hint = f"{container.facts.stands_for}, which it was to replace, still has all the traffic"
                 self._finish(error)
                 return
         self._held_since = self._held_since or time.monotonic()

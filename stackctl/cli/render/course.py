@@ -118,7 +118,10 @@ class Course:
         name = _target(event)
         if action == "KillContainer":
             name = name.partition(" with ")[0]
-        if action == "SwitchTraffic":
+        if str(event.get("because") or "").startswith("rollback"):
+            name = name.rpartition(" to ")[2]
+            name, doing, done = self._final_names.get(name, name), "Rolling back", "Rolled back"
+        elif action == "SwitchTraffic":
             name = name.rpartition(" to ")[2]
             name = self._final_names.get(name, name)
         elif action == "RenameContainer":
