@@ -88,8 +88,11 @@ def hold_s(existing: ObservedContainer, wanted: ContainerSpec | None) -> float:
     """Return how long the clients of a container that comes back, or is replaced, are to wait for that."""
     if existing.spec is None:
         return 0.0
-    kept = existing.spec.ports if wanted is None else set(existing.spec.ports) & set(wanted.ports)
-    return HOLD_S if any(port.protocol == "tcp" and port.host_first for port in kept) else 0.0
+    after = wanted or existing.spec
+    is_published = any(
+        port.protocol == "tcp" and port.host_first for port in set(existing.spec.ports) & set(after.ports)
+    )
+    return HOLD_S if is_published or existing.spec.exposed_ports else 0.0
 
 
 def _tolerance(policy: UpdatePolicy, count: int) -> int:

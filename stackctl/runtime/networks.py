@@ -42,7 +42,8 @@ class Networks:
         self._firewall = Firewall(paths.engine_id)
         self._ports = PublishedPorts(Ipv6Relay(loop, helpers))
         self._traffic = Traffic(loop, self._firewall, self._ports, self.all)
-        self._dns = DnsServer(loop, self._traffic.zone.lookup, self._traffic.zone.reverse)
+        zone = self._traffic.zone
+        self._dns = DnsServer(loop, zone.lookup, zone.reverse, is_waiting=zone.is_waiting)
         self._store = NetworkStore(paths.networks)
         self._networks = {network.spec.name: network for network in self._store.read_all()}
         self._members: dict[str, Container] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from stackctl.model.container import Attachment, JoinNetworks
@@ -25,7 +25,7 @@ _LONGEST_PAUSE_S: Final = 0.25
 # After this a replica that does not listen where it is published is thought to know better.
 _WARMING_S: Final = 30.0
 # The same where it is only guessed from its predecessor what it is to listen on.
-_GUESSING_S: Final = 10.0
+_GUESSING_S: Final = 5.0
 _FIRST_EPHEMERAL: Final = 32768
 _Key: TypeAlias = tuple[str, str, int]
 
@@ -42,8 +42,7 @@ class Traffic:
         self._networks = networks
         self._serving: dict[str, Container] = {}
         self._warming: dict[str, _Warming] = {}
-        # Ports whose new connections wait, until the timer rings.
-        self._held: dict[_Key, Timer] = {}
+        self._holds: list[_Hold] = []
         self.zone = NetworkZone(self._is_announced_ready)
 
     def add(self, container: Container) -> None:
@@ -56,7 +55,7 @@ class Traffic:
         if is_new and not container.facts.is_standby:
             self._announce(container)
         if is_new and self._is_to_be_watched(container):
-            self._warming[container.id] = _Warming(self, container, self._loop, self._predecessor(container))
+            self._warming[container.id] = _Warming(self, container, self._loop, self._expected(container))
         self.apply()
 
     def switch(self, container: Container, replaced: Container | None) -> None:
@@ -69,17 +68,27 @@ class Traffic:
         self.apply()
 
     def hold(self, container: Container, hold_s: float) -> None:
-        """Let who connects to its published TCP ports wait, for so long, when nobody ready is there."""
+        """Let who connects to its published TCP ports, or asks for its names, wait while nobody ready is there."""
         if hold_s <= 0:
             return
-        for key in [key for key in self._keys(container) if key[0] == "tcp"]:
-            if key in self._held:
-                self._held.pop(key).cancel()
-            self._held[key] = self._loop.call_later(hold_s, partial(self._end_hold, key))
+        keys = frozenset(key for key in self._keys(container) if key[0] == "tcp")
+        hold = _Hold(keys, self.zone.places(container.id), frozenset(_listening(container) or ()))
+        self._holds.append(hold)
+        self.zone.held |= hold.places
+        self._loop.call_later(hold_s, lambda: self._end_hold(hold))
 
-    def _end_hold(self, key: _Key) -> None:
-        del self._held[key]
+    def _end_hold(self, hold: _Hold) -> None:
+        self._holds.remove(hold)
+        self.zone.held = frozenset().union(*(other.places for other in self._holds))
         self.apply()
+
+    def _held_keys(self) -> set[_Key]:
+        return {key for hold in self._holds for key in hold.keys}
+
+    def _holds_for(self, container: Container) -> list[_Hold]:
+        """Return what is held for a container, by its ports or names."""
+        keys, places = set(self._keys(container)), self.zone.places(container.id)
+        return [hold for hold in self._holds if not (hold.keys.isdisjoint(keys) and hold.places.isdisjoint(places))]
 
     def is_warming(self, container: Container) -> bool:
         """Whether the container is still looked at for the ports that it is to listen on."""
@@ -164,9 +173,12 @@ class Traffic:
         container = self._serving.get(container_id)
         return container is not None and self._is_ready(container)
 
-    def _predecessor(self, container: Container) -> Container | None:
+    def _expected(self, container: Container) -> set[int]:
+        """Return the ports on which a container is thought to listen, as its predecessor does, or did."""
         wanted = container.facts.stands_for if container.facts.is_standby else ""
-        return next((other for other in self._serving.values() if wanted and other.name == wanted), None)
+        before = [_listening(other) or set() for other in self._serving.values() if wanted and other.name == wanted]
+        before += [set(hold.ports) for hold in self._holds_for(container)]
+        return {port for ports in before for port in ports if port < _FIRST_EPHEMERAL}
 
     def _is_to_be_watched(self, container: Container) -> bool:
         if health.has_check(container.spec.health):
@@ -174,7 +186,7 @@ class Traffic:
         if container.facts.is_standby:
             return True
         has_ports = any(port.protocol == "tcp" for port, _ in self._ports.of(container))
-        return has_ports and (bool(self.heirs(container)) or not self._held.keys().isdisjoint(self._keys(container)))
+        return (has_ports and bool(self.heirs(container))) or bool(self._holds_for(container))
 
     def _keys(self, container: Container) -> Iterable[_Key]:
         return ((port.protocol, port.host_ip, number) for port, number in self._ports.of(container))
@@ -210,7 +222,8 @@ class Traffic:
         return FirewallState(bridged, tuple(self._firewall_ports(outward)))
 
     def _firewall_ports(self, outward: set[str]) -> list[FirewallPort]:
-        groups: dict[_Key, list[tuple[Container, int]]] = {key: [] for key in self._held}
+        held = self._held_keys()
+        groups: dict[_Key, list[tuple[Container, int]]] = {key: [] for key in held}
         for container in self._serving.values():
             for port, number in self._ports.of(container):
                 key = (port.protocol, port.host_ip, number)
@@ -218,7 +231,7 @@ class Traffic:
         found = []
         for (protocol, host_ip, host_port), members in sorted(groups.items()):
             ready = [member for member in members if self._is_ready(member[0])]
-            is_held = not ready and (protocol, host_ip, host_port) in self._held
+            is_held = not ready and (protocol, host_ip, host_port) in held
             backends = tuple(
                 Backend(address, port)
                 for container, port in (() if is_held else ready or members)
@@ -230,17 +243,25 @@ class Traffic:
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hold:
+    """What waits for a successor: connections to host ports, questions for names; and where it is to listen."""
+
+    keys: frozenset[_Key]
+    places: frozenset[tuple[str, str]]
+    ports: frozenset[int]
+
+
 class _Warming:
     """Looks, less and less often, whether a new replica listens yet: on its published ports, or as its predecessor."""
 
-    def __init__(self, traffic: Traffic, container: Container, loop: Loop, predecessor: Container | None) -> None:
+    def __init__(self, traffic: Traffic, container: Container, loop: Loop, expected: set[int]) -> None:
         self._traffic = traffic
         self._container = container
         self._loop = loop
         self._wanted = {port.container_port for port in container.spec.ports if port.protocol == "tcp"}
         self._longest_s = _WARMING_S if self._wanted else _GUESSING_S
-        if predecessor is not None:
-            self._wanted |= {port for port in _listening(predecessor) or () if port < _FIRST_EPHEMERAL}
+        self._wanted = self._wanted or expected
         self._pause_s = _FIRST_LOOK_S
         self._waited_s = 0.0
         self._timer: Timer | None = loop.call_later(self._pause_s, self._look)

@@ -40,6 +40,7 @@ services:
 volumes: {{data: {{}}}}
 secrets: {{token: {{file: ./token}}}}
 """
+_BESIDE = ("start: published", "apply: after", "stop: signal sent", "exit: all given back", "rename: ")
 _BOTH_RUN = [("/steps-base-1", "running"), ("/steps-top-1", "running")]
 
 
@@ -120,6 +121,8 @@ def test_a_death_at_any_step_of_up_change_and_down_is_made_good_by_the_same_comm
     # Before one step of a plan is after another; once is enough, as each costs a new daemon.
     up = [step for step in up if "apply: before" not in step or step.endswith("#1")]
     change, down = ([step for step in steps if "apply: before" not in step] for steps in (change, down))
+    # The second replacement differs from the first once its new container runs beside the old one.
+    change = [step for step in change if step.endswith("#1") or step.startswith(_BESIDE)]
     assert len(up) > 40 and len(change) > 25 and len(down) > 20, (up, change, down)
 
     for number in range(max(len(up), len(change), len(down))):

@@ -34,6 +34,7 @@ _CLEARED_UP_S: Final = 0.2
 
 # (container id, name in lower case without final dot) -> its addresses in the order to give them, None when
 # it is no name the container can see.
+_WAIT_S: Final = 0.05
 Lookup = Callable[[str, str], tuple[str, ...] | None]
 # (container id, IPv4 address) -> its name, None when it is no address the container can see.
 Reverse = Callable[[str, str], str | None]
@@ -126,9 +127,19 @@ class ContainerDns:
 class DnsServer:
     """Answers all containers of an engine from one event loop. Lives in the host's network namespace."""
 
-    __slots__ = ("_clients", "_forwarder", "_lookup", "_loop", "_resolvers", "_reverse")
+    __slots__ = ("_clients", "_forwarder", "_is_waiting", "_lookup", "_loop", "_resolvers", "_reverse")
 
-    def __init__(self, loop: Loop, lookup: Lookup, reverse: Reverse, *, resolvers: HostResolvers | None = None) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        lookup: Lookup,
+        reverse: Reverse,
+        *,
+        resolvers: HostResolvers | None = None,
+        is_waiting: Callable[[str, str], bool] = lambda _container, _name: False,
+    ) -> None:
+        """``is_waiting`` says of a container and a name that the answer is not to be given yet; it is asked again."""
+        self._is_waiting = is_waiting
         self._loop = loop
         self._lookup = lookup
         self._reverse = reverse
@@ -233,6 +244,9 @@ class DnsServer:
         if isinstance(query, bytes):
             reply(query)
             return
+        if self._is_waiting(container_id, query.name):
+            self._loop.call_later(_WAIT_S, lambda: self._answer_later(container_id, client, data, reply, is_tcp=is_tcp))
+            return
         answer = self._local_answer(container_id, query, is_tcp=is_tcp)
         if answer is not None:
             reply(answer)
@@ -242,6 +256,12 @@ class DnsServer:
             reply(dns.answer_code(query, dns.Code.NAME_ERROR))
         else:
             self._forwarder.ask(container_id, query, data, servers=servers, reply=reply, is_tcp=is_tcp)
+
+    def _answer_later(
+        self, container_id: str, client: _Client, data: bytes, reply: Callable[[bytes], None], *, is_tcp: bool
+    ) -> None:
+        if self._clients.get(container_id) is client:
+            self._answer(container_id, client, data, reply, is_tcp=is_tcp)
 
     def _local_answer(self, container_id: str, query: dns.Query, *, is_tcp: bool) -> bytes | None:
         if query.cls != dns.CLASS_IN:

@@ -34,7 +34,7 @@ class NetworkZone:
     members look for each other before they are ready must be able to find them.
     """
 
-    __slots__ = ("_announced", "_is_ready", "_memberships", "_networks")
+    __slots__ = ("_announced", "_is_ready", "_memberships", "_networks", "held")
 
     def __init__(self, is_ready: Callable[[str], bool] = lambda _: True) -> None:
         """``is_ready`` is asked at each lookup, with the id of a container that is announced."""
@@ -42,6 +42,23 @@ class NetworkZone:
         self._networks: dict[str, _Network] = {}
         self._memberships: dict[str, list[str]] = {}
         self._announced: dict[str, list[_Place]] = {}
+        self.held: frozenset[tuple[str, str]] = frozenset()
+        """Network and name of what is about to come back: whoever asks for it while nobody is ready is to wait."""
+
+    def places(self, container_id: str) -> frozenset[tuple[str, str]]:
+        """Return network and name of all that leads to the container and may lead to others."""
+        found = self._announced.get(container_id, ())
+        return frozenset((place.network, name) for place in found for name in place.names)
+
+    def is_waiting(self, container_id: str, name: str) -> bool:
+        """Whether a container that asks for ``name`` is to wait for the answer."""
+        for network in self._memberships.get(container_id, ()) if self.held else ():
+            for candidate in (name, name.removesuffix(f".{network.lower()}")):
+                if (network, candidate) in self.held:
+                    place = self._networks.get(network)
+                    members = place.names.get(candidate, {}) if place is not None else {}
+                    return not any(map(self._is_ready, members))
+        return False
 
     def join(self, container_id: str, network: str) -> None:
         """Let a container see the names of a network; earlier ones win where names clash."""

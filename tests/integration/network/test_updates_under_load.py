@@ -111,11 +111,11 @@ class Load:
         return {outcome.removesuffix("!") for outcome in list(self.outcomes)}
 
     @contextmanager
-    def running(self, *, by_name: bool = True) -> Iterator[Load]:
+    def running(self) -> Iterator[Load]:
         """Ask for the length of the block; what happened is complete after it."""
         with self._town.entered("load-customer-1") as inside:
             outside = self._town.lab.outside
-            bodies = [(outside, self._close), (outside, self._keep), (inside, self._by_name)][: 2 + by_name]
+            bodies = [(outside, self._close), (outside, self._keep), (inside, self._by_name)]
             threads = [threading.Thread(target=self._run, args=body) for body in bodies]
             for thread in threads:
                 thread.start()
@@ -188,7 +188,7 @@ def test_no_request_fails_when_the_only_container_makes_way_first_or_is_restarte
 ) -> None:
     up("1", writes=True)
     wait_until("version 1 is there", lambda: answers(town))
-    with load.running(by_name=False):
+    with load.running():
         wait_until("version 1 answers", lambda: load.outcomes.total() > 10)
         up("2", writes=True)
         wait_until("only version 2 answers", settled(load, "2"))
