@@ -219,6 +219,8 @@ services:
         "--wait",
     )
     try:
+        for number in (1, 2):
+            town.wait_until_it_serves(f"clinic-web-{number}")  # what it says of its health comes before that
         both = {town.name("clinic-web-1"), town.name("clinic-web-2")}
         wait_until("both serve", lambda: set(town.answers(None, HOST_ADDRESS, 8070)) == both)
         town.engine.run("-p", "clinic", "exec", "-T", "--index", "1", "web", "rm", "/well")
