@@ -24,12 +24,19 @@ TellPull: TypeAlias = Callable[[str, PullProgress], None]
 TellBuild: TypeAlias = Callable[[str, BuildProgress], None]
 """Hears of the build of an image, called by its reference; from any thread."""
 
+Note: TypeAlias = Callable[[str], None]
+"""Hears of why something takes so long."""
+
 _NO_INPUTS: Final[Mapping[str, BuildInputs]] = MappingProxyType({})
 _NO_BYTES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def _silence(_: str, __: BuildProgress) -> None:
     return
+
+
+def tell_nobody(_: str) -> None:
+    """Let a note go unheard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +75,13 @@ class HostEngine(Engine, Protocol):
     def builds(self) -> StackBuilds: ...
 
     def for_caller(
-        self, credentials: Mapping[str, Credentials], tell: TellPull, wishes: BuildWishes | None = None
+        self,
+        credentials: Mapping[str, Credentials],
+        tell: TellPull,
+        wishes: BuildWishes | None = None,
+        note: Note = tell_nobody,
     ) -> Self:
-        """Return the same engine as it is for one caller: registries know who asks, pulls and builds are told of."""
+        """Return the same engine for one caller: registries know who asks; pulls, builds, waits are told of."""
         ...
 
     def create(self, spec: ContainerSpec) -> str:

@@ -7,7 +7,7 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stackctl.engines.hosting import BuildWishes, TellPull
+from stackctl.engines.hosting import BuildWishes, Note, TellPull, tell_nobody
 from stackctl.engines.local_builds import LocalBuilds
 from stackctl.engines.local_observing import container_of, networks_of, volumes_of
 from stackctl.engines.local_registries import LocalRegistries
@@ -64,13 +64,19 @@ class LocalEngine:
         self._registries = LocalRegistries(images)
         self.builds = LocalBuilds(paths, supervisor, images)
         self._wishes = BuildWishes()
+        self._note: Note = tell_nobody
         self._specs: dict[tuple[str, int], ContainerSpec] = {}
 
     def for_caller(
-        self, credentials: Mapping[str, Credentials], tell: TellPull, wishes: BuildWishes | None = None
+        self,
+        credentials: Mapping[str, Credentials],
+        tell: TellPull,
+        wishes: BuildWishes | None = None,
+        note: Note = tell_nobody,
     ) -> LocalEngine:
-        """Return the same engine as it is for one caller: registries know who asks, pulls and builds are told of."""
+        """Return the same engine for one caller: registries know who asks; pulls, builds, waits are told of."""
         own = copy.copy(self)
+        own._note = note
         own._wishes = wishes or self._wishes
         own._registries = LocalRegistries(self._images, credentials, tell)
         return own
@@ -300,6 +306,8 @@ class LocalEngine:
                 kind, message, _ = call.next(_LOOK_S)
                 if kind == "ok":
                     return message
+                if "note" in message:
+                    self._note(message["note"])
             except queue.Empty:
                 if cancelled():
                     self._supervisor.withdraw(call)

@@ -217,7 +217,10 @@ class Stacks:
     def _engine_for(self, request: StackRequest, emit: Emit = lambda _: None) -> HostEngine:
         """Return the engine as the caller may use it: with the caller's logins to registries."""
         return self._engine.for_caller(
-            request.credentials, lambda image, moment: emit(_pull_json(image, moment)), wishes_of(request, emit)
+            request.credentials,
+            lambda image, moment: emit(_pull_json(image, moment)),
+            wishes_of(request, emit),
+            lambda text: emit({"event": "waiting", "detail": text}),
         )
 
     def _desired(self, request: StackRequest, engine: HostEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:

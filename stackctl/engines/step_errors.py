@@ -32,6 +32,7 @@ _SUMMARIES = {
     "health-never-reached": "Service did not become healthy",
     "dependency-exited": "Service ended before it was healthy",
     "hook-failed": "Command at a point of the container's life failed",
+    "restart-loop": "Service is restarted again and again",
     "dependency-failed": "One-shot service failed",
     "update-failed": "The new container did not stay up",
     "wait-timeout": "Waited too long",

@@ -232,8 +232,14 @@ def _is_alive(container: Container) -> bool:
 
 
 def _await(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
-    monitor_s = message.get("monitor_s")
-    wait = Wait(world, tuple(message["names"]), message["condition"], _report_to(reply), monitor_s=monitor_s)
+    wait = Wait(
+        world,
+        tuple(message["names"]),
+        message["condition"],
+        _report_to(reply),
+        lambda text: reply.event({"note": text}),
+        monitor_s=message.get("monitor_s"),
+    )
     reply.when_abandoned(wait.cancel)
     wait.begin(message.get("timeout_s", 0))
 

@@ -17,11 +17,18 @@ _MEANT_TO_END: Final = "one that is meant to end is one to wait for with conditi
 # Without a check, to run is to be healthy; but what finds itself misconfigured and ends never really ran.
 _SETTLED_S: Final = 0.5
 _LOOK_S: Final = 0.05
+# What restarts this often without ever running for 10 s: with the pauses between, for over a minute and a half.
+_LOOP: Final = 10
+_WORTH_TELLING: Final = 2
 Done = Callable[[Exception | None], None]
+Note = Callable[[str], None]
 
 
 class Wait:
-    """One wait for every named container; ``done`` is called exactly once, unless it is cancelled first."""
+    """One wait for every named container; ``done`` is called exactly once, unless it is cancelled first.
+
+    ``note`` is told meanwhile why it takes so long.
+    """
 
     def __init__(
         self,
@@ -29,6 +36,7 @@ class Wait:
         names: tuple[str, ...],
         condition: Condition,
         done: Done,
+        note: Note,
         *,
         monitor_s: float | None = None,
     ) -> None:
@@ -39,6 +47,8 @@ class Wait:
         self._done = done
         self._monitor_s = monitor_s
         self._held_since = 0.0
+        self._note = note
+        self._told: dict[str, int] = {}
         self._timer: Timer | None = None
         self._settling: Timer | None = None
         self._is_over = False
@@ -62,7 +72,14 @@ class Wait:
 
     def _on_change(self, container: Container) -> None:
         if container.name in self._names:
+            self._tell_of_loop(container)
             self._look()
+
+    def _tell_of_loop(self, container: Container) -> None:
+        times = container.facts.back_off
+        if container.phase == "restarting" and times >= _WORTH_TELLING and self._told.get(container.name) != times:
+            self._told[container.name] = times
+            self._note(f"{container.name} ended with {container.facts.exit_code}, restart {times}")
 
     def _look(self) -> None:
         for name in self._names:
@@ -91,8 +108,8 @@ class Wait:
             raise ContainerError(f"container {container.name} ended soon after its start", code="update-failed")
         if self._monitor_s is not None and container.phase == "exited" and container.facts.exit_code == 0:
             # It has done its work; but one that is to take over another's traffic cannot.
-            return not container.facts.is_standby or _holds(container, self._condition)
-        if not _holds(container, self._condition):
+            return not container.facts.is_standby or holds(container, self._condition)
+        if not holds(container, self._condition):
             return False
         if self._condition == "service_healthy" and (left_s := _unsettled_s(container)) > 0:
             self._look_again_in(left_s)
@@ -119,7 +136,7 @@ class Wait:
     def _holds_now(self, name: str) -> bool:
         container = self._world.names.get(name)
         try:
-            return container is not None and _holds(container, self._condition)
+            return container is not None and holds(container, self._condition)
         except EngineError:
             return False
 
@@ -129,7 +146,7 @@ class Wait:
             self._done(error)
 
 
-def _holds(container: Container, condition: Condition) -> bool:
+def holds(container: Container, condition: Condition) -> bool:
     """Say whether the condition holds now. Raises ContainerError when it no longer can."""
     match condition:
         case "service_started":
@@ -146,6 +163,12 @@ def _is_healthy(container: Container) -> bool:
             f"container {container.name} exited ({container.facts.exit_code}) before it was healthy",
             code="dependency-exited",
             hint="" if container.facts.exit_code else _MEANT_TO_END,
+        )
+    if container.phase == "restarting" and container.facts.back_off >= _LOOP:
+        raise ContainerError(
+            f"container {container.name} is restarted again and again: it exited ({container.facts.exit_code}) "
+            f"{_LOOP} times in a row",
+            code="restart-loop",
         )
     if container.phase != "running":
         return False

@@ -196,6 +196,22 @@ it-db-1 not healthy after 0.5 s
     )
 
 
+def test_what_restarts_again_and_again_is_told_of_while_it_is_waited_for(stack: Stack) -> None:
+    text = """\
+services:
+  web:
+    image: busybox
+    command: sh -c 'echo no config; exit 4'
+    restart: always
+    healthcheck: {test: "true", interval: 1s}
+"""
+    stack.file.write_text(f"name: {stack.name}\n{text}", encoding="utf-8")
+    said = stack.run("up", "--wait", "--wait-timeout", "1", status=1).err.replace(stack.name, "it")
+
+    assert "waiting: it-web-1 ended with 4, restart 2\n" in said
+    assert "\nit-web-1 not healthy after 1 s\nit-web-1 wrote last:\n  no config\n" in said
+
+
 def test_with_wait_a_service_that_ends_at_once_is_a_failure(stack: Stack) -> None:
     # It ends after it was seen to run, and before the other service lets the wait end.
     text = """\

@@ -26,7 +26,7 @@ from stackctl.engines.docker.hooks import is_post_start_due, run_post_start, run
 from stackctl.engines.docker.images import DockerImages
 from stackctl.engines.docker.observe import observed_container, observed_network, observed_volume
 from stackctl.engines.docker.waiting import await_condition
-from stackctl.engines.hosting import BuildWishes, TellPull
+from stackctl.engines.hosting import BuildWishes, Note, TellPull, tell_nobody
 from stackctl.engines.observing import changed, observed
 from stackctl.errors import Conflict, ContainerError, EngineError, NotFound
 from stackctl.model.container import ContainerSpec, JoinNetworks
@@ -77,9 +77,14 @@ class DockerEngine:
         return self._builds
 
     def for_caller(
-        self, credentials: Mapping[str, Credentials], tell: TellPull, wishes: BuildWishes | None = None
+        self,
+        credentials: Mapping[str, Credentials],
+        tell: TellPull,
+        wishes: BuildWishes | None = None,
+        note: Note = tell_nobody,
     ) -> DockerEngine:
-        """See ``hosting.HostEngine``."""
+        """See ``hosting.HostEngine``. Nothing is noted: the engine is asked, it does not tell."""
+        del note
         own = copy.copy(self)
         own._images = self._images.for_caller(credentials, tell)
         own._builds = self._builds.for_caller(credentials, wishes)
