@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol, Self, TypeAlias
 
+from stackctl.diagnostics import Diagnostic
 from stackctl.images.chunks import Readable
 from stackctl.model.build import BuildInputs, BuildProgress
 from stackctl.model.container import ContainerSpec
 from stackctl.model.observed import ObservedContainer
 from stackctl.model.registry import Credentials, PullProgress
+from stackctl.model.stack import Stack
 from stackctl.reconcile.engine import Engine
 
 Emit: TypeAlias = Callable[[dict[str, Any]], None]
@@ -82,6 +84,10 @@ class HostEngine(Engine, Protocol):
         note: Note = tell_nobody,
     ) -> Self:
         """Return the same engine for one caller: registries know who asks; pulls, builds, waits are told of."""
+        ...
+
+    def misfits(self, stack: Stack) -> tuple[Diagnostic, ...]:
+        """Return what of ``stack`` cannot be here, so far as that is known before anything is tried."""
         ...
 
     def create(self, spec: ContainerSpec) -> str:

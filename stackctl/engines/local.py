@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
 import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from stackctl.diagnostics import Diagnostic
 from stackctl.engines.hosting import BuildWishes, Note, TellPull, tell_nobody
 from stackctl.engines.local_builds import LocalBuilds
 from stackctl.engines.local_observing import container_of, networks_of, volumes_of
 from stackctl.engines.local_registries import LocalRegistries
+from stackctl.engines.misfits import misfits
 from stackctl.engines.observing import changed, observed
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
 from stackctl.images.store import ImageStore
@@ -23,6 +26,7 @@ from stackctl.model.observed import (
     ObservedVolume,
 )
 from stackctl.model.registry import Credentials
+from stackctl.model.stack import Stack
 from stackctl.reconcile.action import (
     Action,
     AwaitCondition,
@@ -84,6 +88,10 @@ class LocalEngine:
     def traits(self) -> Traits:
         """All that is not the process's own changes live; containers can be renamed."""
         return Traits(live_fields=ALL_LIVE, can_switch_traffic=True)
+
+    def misfits(self, stack: Stack) -> tuple[Diagnostic, ...]:
+        """See ``hosting.HostEngine``."""
+        return misfits(stack, len(os.sched_getaffinity(0)))
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
         """Find images in the local store, or where their policy says so in their registries."""

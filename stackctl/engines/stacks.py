@@ -225,6 +225,8 @@ class Stacks:
 
     def _desired(self, request: StackRequest, engine: HostEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
         stack, diagnostics = _stack(request, self._kind)
+        if found := engine.misfits(stack):
+            raise _refused((*diagnostics, *found))
         stack = _with_profiles(_scaled(stack, request.scale), request)
         builds = builds_for(engine, stack, request)
         images = resolve_images(engine, stack, request, builds)
@@ -332,8 +334,7 @@ def _stack(request: StackRequest, kind: EngineKind) -> tuple[Stack, tuple[Diagno
         raise UsageError("a stack file is needed for this")
     stack, diagnostics = decode(document_from_wire(request.document), kind)
     if stack is None:
-        errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
-        raise StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
+        raise _refused(diagnostics)
     return stack, diagnostics
 
 
@@ -342,6 +343,11 @@ def _with_profiles(stack: Stack, request: StackRequest) -> Stack:
         return with_profiles(stack, request.contents)
     except KeyError as error:
         raise UsageError(f"{error.args[0]} was not sent along", code="protocol") from error
+
+
+def _refused(diagnostics: tuple[Diagnostic, ...]) -> StackFileError:
+    errors = sum(1 for diagnostic in diagnostics if diagnostic.severity == "error")
+    return StackFileError(f"the stack file has {errors} error{'s' * (errors != 1)}", diagnostics=diagnostics)
 
 
 def _service(stack: Stack, name: str) -> Service:

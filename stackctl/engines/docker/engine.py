@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from stackctl import labels
+from stackctl.diagnostics import Diagnostic
 from stackctl.engines.docker.api import Api
 from stackctl.engines.docker.builds import DockerBuilds
 from stackctl.engines.docker.completing import complete
@@ -34,6 +35,7 @@ from stackctl.model.image import ResolvedImage
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
 from stackctl.model.registry import Credentials
+from stackctl.model.stack import Stack
 from stackctl.model.volume import VolumeSpec
 from stackctl.reconcile.action import (
     Action,
@@ -93,6 +95,11 @@ class DockerEngine:
     def traits(self) -> Traits:
         """Limits change live, but are not lifted so; host ports are not shared."""
         return _TRAITS
+
+    def misfits(self, stack: Stack) -> tuple[Diagnostic, ...]:
+        """What cannot be there the engine says itself."""
+        del stack
+        return ()
 
     def resolve(self, requests: Sequence[ImageRequest]) -> Mapping[ImageRequest, ResolvedImage]:
         """Find images in the engine, or where their policy says so in their registries."""
