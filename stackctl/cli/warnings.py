@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stackctl.cli.failure import diagnostic_text
 from stackctl.cli.settings import Settings
 
 if TYPE_CHECKING:
     from stackctl.diagnostics import Diagnostic
+
+
+# What is worth saying when something is made, and not each time that it is found unchanged.
+_SAID_ONCE: Final = ("boot", "host")
 
 
 def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -24,6 +28,8 @@ def tell(settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[
     """Write what has not been told yet, to standard error, or by ``write`` without final newlines."""
     has_colour = settings.has_colour(is_terminal=sys.stderr.isatty())
     for diagnostic in untold(settings, diagnostics):
+        if diagnostic.code == "boot" and settings.environment.get("STACKCTL_BOOT_NOTICE") == "0":
+            continue
         text = diagnostic_text(diagnostic, lines=settings.lines, has_colour=has_colour)
         if settings.progress == "json":
             import json  # only then
@@ -35,7 +41,8 @@ def tell(settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[
             (write or _print)(text)
         else:
             continue
-        settings.warned.append(f"{text}\n")
+        if diagnostic.code not in _SAID_ONCE:
+            settings.warned.append(f"{text}\n")
 
 
 def _print(text: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from stackctl.engines import systemd
 from stackctl.engines.start import check_privileges, root_of
 from stackctl.errors import EngineError, PrivilegeError
 from stackctl.runtime import set_aside
@@ -67,6 +68,7 @@ def examine(environment: Mapping[str, str]) -> Iterator[Check]:
     yield _looked("nftables", _nftables)
     yield _looked("other firewalls", _firewalls)
     yield _looked("addresses", _addresses)
+    yield _looked("boot", lambda: _boot(root))
     yield _looked("engine", lambda: _engine(root))
 
 
@@ -216,6 +218,13 @@ def _engine(root: str) -> Check:
         hint = f"its messages are in {root}/engine.log; `stackctl engine stop --force` ends it with all containers"
         return Check("engine", "error", f"there at {paths.api_socket}, but does not answer", hint)
     return _kept_files(paths) or Check("engine", "ok", f"running, answers at {paths.api_socket}")
+
+
+def _boot(root: str) -> Check:
+    paths = find_engine(root)
+    if paths is not None and (notices := systemd.boot_notices(paths)):
+        return Check("boot", "ok", "; ".join(notices) + "; `sudo stackctl engine install` has the engine start at boot")
+    return Check("boot", "ok", "the engine starts with the machine, or there is no systemd to start it")
 
 
 def _kept_files(paths: EnginePaths) -> Check | None:

@@ -110,6 +110,10 @@ class HostEngine(Engine, Protocol):
         """Return what the engine's owner should know of its machine."""
         ...
 
+    def boot_notices(self) -> list[str]:
+        """Return what its owner should know of what a reboot does to containers with a restart policy."""
+        ...
+
     def set_aside(self) -> list[str]:
         """Return where the files of containers are whose specification was lost."""
         ...

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackctl.diagnostics import Diagnostic
+from stackctl.engines import systemd
 from stackctl.engines.hosting import BuildWishes, Note, TellPull, tell_nobody
 from stackctl.engines.local_builds import LocalBuilds
 from stackctl.engines.local_observing import container_of, networks_of, volumes_of
@@ -113,6 +114,10 @@ class LocalEngine:
     def notices(self) -> list[str]:
         """Return what was found or done on this machine that its owner should know."""
         return list(self._supervisor.call("status")["notices"])
+
+    def boot_notices(self) -> list[str]:
+        """See ``hosting.HostEngine``. Where nothing can be installed there is nothing to say."""
+        return systemd.boot_notices(self._paths)
 
     def set_aside(self) -> list[str]:
         """Return where the files of containers are whose specification was lost."""

@@ -29,7 +29,7 @@ from stackctl.images.chunks import Readable
 from stackctl.model.container import ContainerSpec, ContentMount
 from stackctl.model.registry import PullProgress
 from stackctl.model.stack import Service, Stack, with_profiles
-from stackctl.reconcile.action import CreateNetwork
+from stackctl.reconcile.action import CreateContainer, CreateNetwork
 from stackctl.reconcile.apply import Outcome, Report, apply
 from stackctl.reconcile.builds import build_plan, builds_of
 from stackctl.reconcile.desired import Desired, desired, resource_names
@@ -178,6 +178,12 @@ class Stacks:
             for notice in self._engine.notices():
                 warning = Diagnostic(severity="warning", code="host", summary="About this machine", detail=notice)
                 emit({"event": "warning", "diagnostic": codec.encode(warning)})
+
+        if any(isinstance(s.action, CreateContainer) and s.action.spec.restart.kind != "no" for s in plan.steps):
+            for notice in self._engine.boot_notices():
+                hint = "`sudo stackctl engine install` has it start at boot; STACKCTL_BOOT_NOTICE=0 silences this"
+                note = Diagnostic(severity="note", code="boot", summary=notice, hint=hint)
+                emit({"event": "warning", "diagnostic": codec.encode(note)})
 
     def cancel(self, apply_id: str) -> None:
         """Start no further step of an apply under way. Raises NotFound."""

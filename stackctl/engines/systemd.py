@@ -93,6 +93,15 @@ def is_installed(name: str) -> bool:
     return os.path.lexists(f"{UNIT_FOLDER}/{name}")
 
 
+def boot_notices(paths: EnginePaths) -> list[str]:
+    """Return what to say where systemd runs and does not start this engine; else nothing."""
+    from stackctl.engines.start import DEFAULT_ROOT  # what starts engines is of no use to those that run
+
+    if not os.path.isdir(_RUNNING) or is_installed(unit_name(paths, DEFAULT_ROOT)):
+        return []
+    return ["Containers with `restart:` come back after a reboot only with the next stackctl command"]
+
+
 def _check_systemd() -> bool:
     """Return whether systemd runs. Raises EngineError when this machine has none."""
     if shutil.which("systemctl") is None:

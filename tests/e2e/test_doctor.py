@@ -20,6 +20,7 @@ NAMES = [
     "nftables",
     "other firewalls",
     "addresses",
+    "boot",
     "engine",
 ]
 

@@ -116,6 +116,30 @@ def test_install_enables_the_unit_and_now_starts_it(machine: Machine) -> None:
     assert list(machine.units.iterdir()) == []
 
 
+def test_what_a_reboot_does_is_said_once_when_something_with_a_restart_policy_is_made(
+    machine: Machine, tmp_path: Path
+) -> None:
+    file, service = (
+        tmp_path / "compose.yaml",
+        "image: busybox, command: sleep 1000, stop_grace_period: 0s, restart: always",
+    )
+    notice = "note[boot]: Containers with `restart:` come back after a reboot only with the next stackctl command\n"
+    machine.engine.stop()  # so that the next is one that sees systemd
+
+    def up(text: str) -> str:
+        file.write_text(f"name: boot\nservices:\n{text}", encoding="utf-8")
+        return machine.run("-f", str(file), "up", "-d").err
+
+    text = f"  one: {{{service}}}\n"
+    assert up(text).count(notice) == 1
+    assert notice not in up(text)
+    assert notice not in up(text)
+    assert "boot:                  Containers with `restart:`" in machine.run("doctor").out
+    machine.run("engine", "install")
+    assert notice not in up(text + f"  two: {{{service}}}\n")
+    machine.run("-f", str(file), "down")
+
+
 def test_where_systemd_does_not_run_the_unit_is_for_the_next_boot(machine: Machine) -> None:
     machine.run("engine", "install", boots=False)
     assert [call.split()[0] for call in machine.calls()] == ["enable"]

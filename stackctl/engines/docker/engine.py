@@ -190,6 +190,10 @@ class DockerEngine:
         """Return none."""
         return []
 
+    def boot_notices(self) -> list[str]:
+        """Docker starts with its machine."""
+        return []
+
     def set_aside(self) -> list[str]:
         """Return none."""
         return []
