@@ -25,7 +25,14 @@ _STATES = ("paused", "restarting", "removing", "running", "dead", "created", "ex
 @click.option("--services", "shows_services", is_flag=True, help="Show names of services only.")
 @click.option("--status", "states", multiple=True, type=click.Choice(_STATES), help="Show these states only.")
 @click.option("--filter", "filters", multiple=True, metavar="status=STATE", help="The same, written differently.")
-@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="How to show them.")
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    metavar="table|json|TEMPLATE",
+    callback=lambda _, __, value: _checked_form(value),
+    help="How to show them: '{{.Name}} {{.Status}}', or with a head 'table {{.Name}}\\t{{.Ports}}'.",
+)
 @click.option("--no-trunc", is_flag=True, help="Show everything in full.")
 @click.option("--orphans/--no-orphans", default=True, hidden=True)
 @services_argument
@@ -72,6 +79,12 @@ def _tell_lost(settings: Settings, engine: EngineClient) -> None:
         return
     kind = partial(Diagnostic, severity="warning", code="kept-files", summary="A container was lost", hint=HINT)
     tell(settings, [kind(detail=notice(status["root"], name)) for name in status.get("set_aside") or ()])
+
+
+def _checked_form(text: str) -> str:
+    if text not in ("table", "json") and "{{" not in text:
+        raise click.BadParameter(f"{text!r} is not one of 'table', 'json'", param_hint="'--format'")
+    return text
 
 
 def _is_wanted(container: Listed, states: set[str], shows_all: bool) -> bool:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_HTTPS: Final = frozenset({443, 8443})
+# Ports of containers that are no web servers': mail, names, files, databases, queues, caches and shells.
+_NO_HTTP: Final = frozenset(
+    {21, 22, 25, 53, 110, 139, 143, 389, 445, 465, 587, 636, 853, 993, 995, 1433, 1521, 1883, 2049, 2181, 3306, 4222}
+    | {5222, 5432, 5671, 5672, 6379, 6432, 8883, 9042, 9092, 11211, 25565, 26257, 27017, 33060}
+)
 
 
 class Port(NamedTuple):
@@ -67,10 +74,14 @@ def _range(first: int, last: int) -> str:
 
 
 def urls(ports: Sequence[Port]) -> tuple[str, ...]:
-    """Return a URL for each published TCP port; an address that means "all" becomes the loopback's."""
+    """Return where each published TCP port is reached; an address that means "all" becomes the loopback's.
+
+    A URL, unless the container's port is known for another protocol than HTTP.
+    """
     found = []
     for port in ports:
         if port.public and port.protocol == "tcp":
             ip = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(port.ip, port.ip)
-            found.append(f"http://{host_text(ip)}:{port.public}")
+            scheme = "https://" if port.private in _HTTPS else "" if port.private in _NO_HTTP else "http://"
+            found.append(f"{scheme}{host_text(ip)}:{port.public}")
     return tuple(dict.fromkeys(found))

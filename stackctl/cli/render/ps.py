@@ -19,9 +19,14 @@ _COMMAND_WIDTH: Final = 20
 
 
 def ps_text(containers: Sequence[Listed], form: str, *, now_s: float, is_truncated: bool = True) -> str:
-    """Return the table, or for the form ``json`` an object a line."""
+    """Return the table, for the form ``json`` an object a line, and for any other what the template says."""
     if form == "json":
         return "".join(ps_json(container, now_s=now_s, is_truncated=is_truncated) + "\n" for container in containers)
+    if form != "table":
+        from stackctl.cli.render.template import formatted  # few ask for it
+
+        rows = [ps_fields(container, now_s=now_s, is_truncated=is_truncated) for container in containers]
+        return formatted(form, rows)
     return ps_table(containers, now_s=now_s, is_truncated=is_truncated)
 
 
@@ -52,13 +57,19 @@ def _command(container: Listed, is_truncated: bool) -> str:
 
 def ps_json(container: Listed, *, now_s: float, is_truncated: bool = True) -> str:
     """Return one line of JSON for a container."""
+    shape = ps_fields(container, now_s=now_s, is_truncated=is_truncated)
+    return json.dumps(shape, ensure_ascii=False, separators=(",", ":"))
+
+
+def ps_fields(container: Listed, *, now_s: float, is_truncated: bool = True) -> dict[str, Any]:
+    """Return what there is to say about a container, by Docker Compose's names."""
     entry = container.entry
     created = int(entry.get("Created") or 0)
     marks: dict[str, str] = dict(entry.get("Labels") or {})
     mounts = entry.get("Mounts") or ()
     volumes = [mount for mount in mounts if mount.get("Type") == "volume"]
     networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
-    shape: dict[str, Any] = {
+    return {
         "Command": _command(container, is_truncated),
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created)),
         "ExitCode": container.exit_code,
@@ -88,7 +99,6 @@ def ps_json(container: Listed, *, now_s: float, is_truncated: bool = True) -> st
         "State": container.state,
         "Status": container.status,
     }
-    return json.dumps(shape, ensure_ascii=False, separators=(",", ":"))
 
 
 def _mount_name(mount: dict[str, Any], is_truncated: bool) -> str:

@@ -15,8 +15,10 @@ from stackctl.cli.render.log_prefix import Prefixes
 from stackctl.cli.render.plan import plan_lines
 from stackctl.cli.render.ports import Port, ports_of, ports_text, urls
 from stackctl.cli.render.ps import ps_json, ps_table
+from stackctl.cli.render.template import formatted
 from stackctl.cli.render.tty_view import TtyView
 from stackctl.cli.render.views import JsonView, PlainView
+from stackctl.errors import UsageError
 
 Entry = Callable[..., dict[str, Any]]
 
@@ -67,6 +69,36 @@ def test_urls_are_of_published_tcp_ports_only() -> None:
     ports = [Port("0.0.0.0", 80, 8080, "tcp"), Port("::", 80, 8080, "tcp"), Port("", 81, 0, "tcp")]
     ports += [Port("0.0.0.0", 53, 53, "udp"), Port("10.0.0.1", 80, 90, "tcp"), Port("::1", 80, 91, "tcp")]
     assert urls(ports) == ("http://127.0.0.1:8080", "http://10.0.0.1:90", "http://[::1]:91")
+
+
+def test_what_is_no_web_server_has_no_url() -> None:
+    ports = [Port("0.0.0.0", 5432, 5432, "tcp"), Port("0.0.0.0", 443, 8443, "tcp")]
+    assert urls(ports) == ("127.0.0.1:5432", "https://127.0.0.1:8443")
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Name}}", "shop-web-1\n"),
+        ("{{ .Name | upper }}:{{.State}}", "SHOP-WEB-1:running\n"),
+        (
+            r"table {{.Name}}\t{{.RunningFor}}\t{{.State}}",
+            "NAME         CREATED   STATE\nshop-web-1   x         running\n",
+        ),
+        ("{{json .Name}}", '"shop-web-1"\n'),
+        ("{{json .}}", '{"Name":"shop-web-1","State":"running","Labels":"a=b,c=d","RunningFor":"x"}\n'),
+        ('{{.Label "c"}}', "d\n"),
+    ],
+)
+def test_templates_choose_fields(template: str, text: str) -> None:
+    row = {"Name": "shop-web-1", "State": "running", "Labels": "a=b,c=d", "RunningFor": "x"}
+    assert formatted(template, [row]) == text
+
+
+@pytest.mark.parametrize("template", ["{{.Nme}}", "{{range .Ports}}{{end}}"])
+def test_a_template_that_is_not_understood_is_refused(template: str) -> None:
+    with pytest.raises(UsageError, match="--format: "):
+        formatted(template, [{"Name": "x"}])
 
 
 def test_ps_has_composes_columns(entry: Entry) -> None:
