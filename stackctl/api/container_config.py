@@ -174,7 +174,7 @@ def network_mode(spec: ContainerSpec | None) -> str:
 
 
 def _bind(mount: BindMount) -> str:
-    options = [option for option in ("ro" if mount.read_only else "", mount.propagation) if option]
+    options = [option for option in ("ro" if mount.read_only else "", mount.propagation, mount.selinux) if option]
     return ":".join([mount.source, mount.target, *([",".join(options)] if options else [])])
 
 

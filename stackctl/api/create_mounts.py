@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from stackctl import labels
 from stackctl.api.connection import BadRequest
@@ -66,7 +66,13 @@ def _bind(text: str) -> Mount:
     if unknown:
         raise BadRequest(f"invalid mode: {sorted(unknown)[0]}")
     if source.startswith("/"):
-        return BindMount(source=posixpath.normpath(source), target=target, read_only=read_only, propagation=propagation)
+        return BindMount(
+            source=posixpath.normpath(source),
+            target=target,
+            read_only=read_only,
+            propagation=propagation,
+            selinux="Z" if "Z" in options else "z" if "z" in options else "",
+        )
     return VolumeMount(volume=_volume_name(source), target=target, read_only=read_only, nocopy="nocopy" in options)
 
 
@@ -93,6 +99,7 @@ def _mount(entry: Fields, volumes: list[VolumeSpec]) -> Mount:
                 read_only=read_only,
                 create_source=options.flag("CreateMountpoint"),
                 propagation=options.text("Propagation"),
+                recursive=_recursive(options),
             )
         case "volume":
             return _volume(entry, source, target, volumes)
@@ -106,6 +113,12 @@ def _mount(entry: Fields, volumes: list[VolumeSpec]) -> Mount:
             )
         case _:
             raise BadRequest(f"not supported by this engine: mounts of type {kind!r}")
+
+
+def _recursive(options: Fields) -> Literal["", "disabled", "writable"]:
+    if options.flag("NonRecursive"):
+        return "disabled"
+    return "writable" if options.flag("ReadOnlyNonRecursive") else ""
 
 
 def _volume(entry: Fields, source: str, target: str, volumes: list[VolumeSpec]) -> VolumeMount:

@@ -57,8 +57,8 @@ def attachment_of(network: str, endpoint: Fields) -> Attachment:
     addresses = endpoint.within("IPAMConfig")
     options = endpoint.pairs("DriverOpts")
     interface = options.pop(INTERFACE_OPTION, "")
-    if endpoint.given(("Links",)) or options or addresses.given(("LinkLocalIPs",)):
-        raise BadRequest(f"not supported by this engine: Links, DriverOpts or LinkLocalIPs on network {network}")
+    if endpoint.given(("Links",)) or options:
+        raise BadRequest(f"not supported by this engine: Links or DriverOpts on network {network}")
     return Attachment(
         network=network,
         aliases=endpoint.texts("Aliases"),
@@ -66,6 +66,7 @@ def attachment_of(network: str, endpoint: Fields) -> Attachment:
         ipv6_address=addresses.text("IPv6Address"),
         mac_address=endpoint.text("MacAddress"),
         interface=interface,
+        link_local=addresses.texts("LinkLocalIPs"),
     )
 
 

@@ -165,14 +165,15 @@ def _place(network: str, endpoint: Fields) -> Attachment:
     if endpoint.given(("Links",)) or options:
         raise BadRequest("not supported by this engine: Links and DriverOpts of an endpoint")
     addresses = endpoint.within("IPAMConfig")
-    if addresses.given(("IPv6Address", "LinkLocalIPs")):
-        raise BadRequest("not supported by this engine: IPv6 and link-local addresses")
+    if addresses.given(("IPv6Address",)):
+        raise BadRequest("not supported by this engine: IPv6 addresses")
     return Attachment(
         network=network,
         aliases=endpoint.texts("Aliases"),
         ipv4_address=addresses.text("IPv4Address"),
         mac_address=endpoint.text("MacAddress"),
         interface=interface,
+        link_local=addresses.texts("LinkLocalIPs"),
     )
 
 

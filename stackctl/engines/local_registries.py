@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -45,13 +46,20 @@ class LocalRegistries:
         """Find an image as its policy says; None when it is neither here nor to be looked for elsewhere."""
         here = self._store.resolve(request.reference, request.platform)
         is_local = request.policy == "never" or request.reference in (HOST_IMAGE, f"{HOST_IMAGE}:latest")
-        if is_local or (here is not None and request.policy == "missing"):
+        is_fresh = here is not None and not self._is_old(request)
+        if is_local or (is_fresh and request.policy == "missing"):
             return here
         from stackctl.images.registry.patience import Patience  # with what it imports 60 ms: only for registries
 
         # Somebody waits for the plan.
         access = self._access(request.reference, patience=Patience(attempts=_LOOKS))
         return self._store.find_remote(request.reference, request.platform, access)
+
+    def _is_old(self, request: ImageRequest) -> bool:
+        if not request.max_age_s:
+            return False
+        age_ns = time.time_ns() - self._store.inspect(request.reference).tagged_ns
+        return age_ns > request.max_age_s * 1e9
 
     def perform(self, action: PullImage, cancelled: CancelCheck) -> None:
         """Pull what a plan found. Raises Conflict when the registry has something else there now."""

@@ -95,6 +95,7 @@ class MemoryEngine:
         self.built_images: dict[str, ResolvedImage] = {}
         self.fault_of: Callable[[Action], Fault | None] = _no_fault
         self.performed: list[Action] = []
+        self._tagged_ns: dict[str, int] = {}
         self._traits = traits or Traits(live_fields=ALL_LIVE, can_switch_traffic=True)
         self._world = World(behaviour_of, now_ns)
         self._changed = threading.Condition()
@@ -108,7 +109,9 @@ class MemoryEngine:
         found = {}
         for request in requests:
             here, there = self.images.get(request.reference), self.remote_images.get(request.reference)
-            is_asked = request.policy == "always" or (request.policy == "missing" and here is None)
+            age_ns = self._world.now_ns - self._tagged_ns.get(request.reference, 0)
+            is_old = bool(request.max_age_s) and age_ns > request.max_age_s * 1e9
+            is_asked = request.policy == "always" or (request.policy == "missing" and (here is None or is_old))
             image = there if is_asked and there is not None else here
             if image is not None:
                 found[request] = replace(image, remote_digest="") if here is not None and here.id == image.id else image
@@ -196,6 +199,7 @@ class MemoryEngine:
         if found is None:
             raise NotFound(f"{reference} is not in the registry", code="image-not-found")
         self.images[reference] = replace(found, remote_digest="")
+        self._tagged_ns[reference] = self._world.now_ns
 
     def _build(self, action: BuildImage) -> None:
         made = self.built_images.get(action.service)

@@ -66,7 +66,7 @@ def _find(
     remote = []
     for one in distinct:
         image = known.get((one.reference, one.platform))
-        if one.policy != "always" and image is not None:
+        if one.policy != "always" and image is not None and not one.max_age_s:
             found[one] = image
         elif one.policy != "never":
             remote.append(one)

@@ -18,13 +18,19 @@ RestartKind = Literal["no", "always", "on-failure", "unless-stopped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindMount:
-    """A host path, absolute, seen at ``target``."""
+    """A host path, absolute, seen at ``target``.
+
+    ``recursive`` "disabled" leaves out what is mounted below it, and "writable" lets that be written though it is
+    read-only itself. ``selinux`` asks for a label of containers: those of the built-in engine are not confined by any.
+    """
 
     source: str
     target: str
     read_only: bool = False
     create_source: bool = True
     propagation: str = ""
+    recursive: Literal["", "disabled", "writable"] = ""
+    selinux: Literal["", "z", "Z"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,8 @@ class Attachment:
     """A place on one network, by the network's real name.
 
     The container answers to its own name and to ``aliases`` there. Addresses are text, "" for any.
-    ``interface`` is what it is called in the container, "" for eth0, eth1, ….
+    ``interface`` is what it is called in the container, "" for eth0, eth1, …; ``link_local`` addresses of it are
+    known to its neighbours only.
     """
 
     network: str
@@ -107,6 +114,7 @@ class Attachment:
     mac_address: str = ""
     priority: int = 0
     interface: str = ""
+    link_local: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

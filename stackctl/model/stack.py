@@ -149,6 +149,7 @@ class Service:
     unmasked: bool = False
     oom_score_adj: int = 0
     pull_policy: PullPolicy = ""
+    pull_max_age_s: float = 0.0
     platform: str = ""
     log: LogPolicy = field(default_factory=LogPolicy)
     post_start: tuple[Hook, ...] = ()

@@ -76,7 +76,12 @@ class Desired:
 def image_requests(stack: Stack, policy: PullPolicy | None = None) -> dict[str, ImageRequest]:
     """Return which image each service needs, by service; ``policy`` comes before what the services say."""
     return {
-        name: ImageRequest(service.image, service.platform, policy or _POLICIES[service.pull_policy])
+        name: ImageRequest(
+            service.image,
+            service.platform,
+            policy or _POLICIES[service.pull_policy],
+            0.0 if policy else service.pull_max_age_s,
+        )
         for name, service in stack.services.items()
     }
 

@@ -46,11 +46,13 @@ class ImageRequest:
     """An image reference as written, and the platform wanted (``linux/arm64``; "" for this machine's).
 
     ``policy`` says when its registry is asked: ``always``, ``missing`` (when the engine has no such image), ``never``.
+    With ``missing`` and a ``max_age_s`` (0 is none) it also is when the engine has had the image for longer.
     """
 
     reference: str
     platform: str = ""
     policy: PullPolicy = "missing"
+    max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

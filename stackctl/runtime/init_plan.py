@@ -283,7 +283,14 @@ def _bind(container: Container, mount: BindMount, api_socket: str) -> Bind:
             )
         _make_source(container, mount, source)
     propagation = _PROPAGATION.get(mount.propagation, libc.MS_PRIVATE)
-    return Bind(encode(source), encode(mount.target), mount.read_only, propagation=propagation)
+    return Bind(
+        encode(source),
+        encode(mount.target),
+        mount.read_only,
+        propagation=propagation,
+        is_alone=mount.recursive == "disabled",
+        is_writable_below=mount.recursive == "writable",
+    )
 
 
 def _make_source(container: Container, mount: BindMount, source: str) -> None:

@@ -398,6 +398,7 @@ class Networks:
                     bridge_options(network.spec.options).mtu,
                     _interface(attachment, network),
                     not bridge_options(network.spec.options).has_icc,
+                    attachment.link_local,
                 )
             )
         return found

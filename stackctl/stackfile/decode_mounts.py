@@ -14,6 +14,8 @@ from stackctl.stackfile.schema import Places
 from stackctl.stackfile.tree import as_dict, as_int, as_list, as_text, said
 from stackctl.stackfile.units import parse_bytes
 
+_RECURSIVE: dict[str, Literal["", "disabled", "writable"]] = {"disabled": "disabled", "writable": "writable"}
+_SELINUX: dict[str, Literal["", "z", "Z"]] = {"z": "z", "Z": "Z"}
 _SOCKET = "/var/run/docker.sock"
 
 
@@ -58,6 +60,8 @@ class MountDecoder:
                     read_only=read_only,
                     create_source=bind.get("create_host_path") is not False,
                     propagation=as_text(bind.get("propagation")),
+                    recursive=_RECURSIVE.get(as_text(bind.get("recursive")), ""),
+                    selinux=_SELINUX.get(as_text(bind.get("selinux")), ""),
                 )
             case "tmpfs":
                 size = parse_bytes(as_text(tmpfs.get("size"))) or 0

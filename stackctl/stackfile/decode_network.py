@@ -134,8 +134,19 @@ def _attachment(entry: dict[str, Json], network: str, path: Path, problems: Prob
         ipv4_address=address,
         mac_address=as_text(entry.get("mac_address")),
         priority=as_int(entry.get("priority")),
+        link_local=_link_local(said(entry.get("link_local_ips")), (*path, "link_local_ips"), places, problems),
         interface=_interface(as_text(entry.get("interface_name")), (*path, "interface_name"), places, problems),
     )
+
+
+def _link_local(written: tuple[str, ...], path: Path, places: Places, problems: Problems) -> tuple[str, ...]:
+    for at, text in enumerate(written):
+        try:
+            ipaddress.IPv4Address(text)
+        except ValueError:
+            _complain((*path, at), f"must be an IPv4 address, not `{text}`", places, problems)
+            return ()
+    return written
 
 
 def _interface(name: str, path: Path, places: Places, problems: Problems) -> str:

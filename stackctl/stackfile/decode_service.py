@@ -49,6 +49,7 @@ _BLOCK_MEASURES: dict[str, BlockMeasure] = {
 }
 _DEVICE_RULE = re.compile(r"[abc] (\d{1,9}|\*):(\d{1,9}|\*) [rwm]{1,3}", re.ASCII)
 _UNLIMITED_LOG = 1 << 62
+_DAY_NS = 24 * 3600 * 1_000_000_000
 _DEFAULT_SHM = 64 * 1024 * 1024
 
 
@@ -143,6 +144,7 @@ class _Decoder:
             unmasked=any(re.fullmatch("systempaths[:=]unconfined", text) for text in security),
             oom_score_adj=as_int(entry.get("oom_score_adj")),
             pull_policy=_PULLS.get(self._text("pull_policy"), "missing"),
+            pull_max_age_s=_pull_max_age(self._text("pull_policy"), self._text("pull_refresh_after")),
             platform=self._text("platform"),
             log=self._log(),
             post_start=hooks(entry.get("post_start")),
@@ -286,6 +288,15 @@ def _host(text: str) -> tuple[str, str]:
 
 def _size(value: Json) -> int:
     return max(0, parse_bytes(as_text(value)) or 0)
+
+
+def _pull_max_age(policy: str, refresh_after: str) -> float:
+    """Return after how many seconds an image is to be asked for again; 0 for never."""
+    if policy == "refresh":
+        return (parse_duration_ns(refresh_after) or _DAY_NS) / 1e9
+    spans = {"daily": "1d", "weekly": "1w"}
+    text = spans.get(policy) or (policy.removeprefix("every_") if policy.startswith("every_") else "")
+    return (parse_duration_ns(text) or 0) / 1e9 if text else 0.0
 
 
 def _volumes_from(value: Json) -> tuple[VolumesFrom, ...]:

@@ -225,13 +225,6 @@ def _deploy(value: Json, path: Path) -> Iterator[_Finding]:
             yield _Finding((*path, "update_config", key), no(reason, "correct it, or leave it out"), is_value=True)
 
 
-def _pull_policy(value: Json, path: Path) -> Iterator[_Finding]:
-    text = as_text(value)
-    if text in ("daily", "weekly", "refresh") or text.startswith("every_"):
-        verdict = minor("images are not fetched again by age; `missing` is used", "write `missing` or `always`")
-        yield _Finding(path, verdict, is_value=True)
-
-
 def _build(value: Json, path: Path) -> Iterator[_Finding]:
     build = as_dict(value)
     context = as_text(build.get("context"))
@@ -297,7 +290,6 @@ _RULES: dict[Path, _Rule] = {
     ("services", "*", "network_mode"): _network_mode,
     ("services", "*", "pid"): _pid,
     ("services", "*", "ports"): _ports,
-    ("services", "*", "pull_policy"): _pull_policy,
     ("services", "*", "runtime"): _runtime,
     ("services", "*", "security_opt"): _security_opt,
     ("services", "*", "userns_mode"): _userns_mode,

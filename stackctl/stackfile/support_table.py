@@ -121,8 +121,8 @@ _MOUNT: Table = {
     "bind": {
         "propagation": YES,
         "create_host_path": YES,
-        "recursive": minor("mounts below a bind mount always come along"),
-        "selinux": minor("SELinux labels are not changed"),
+        "recursive": YES,
+        "selinux": YES,
     },
     "volume": {
         "labels": minor("an anonymous volume has no labels of its own"),
@@ -137,7 +137,7 @@ _ATTACHMENT: Table = {
     "interface_name": YES,
     "ipv4_address": YES,
     "ipv6_address": minor("networks are IPv4 only so far"),
-    "link_local_ips": minor("link-local addresses are not set"),
+    "link_local_ips": YES,
     "mac_address": YES,
     "driver_opts": minor("the bridge takes no options"),
     "priority": YES,
@@ -219,7 +219,7 @@ SERVICE: Table = {
     "privileged": YES,
     "profiles": YES,
     "pull_policy": YES,
-    "pull_refresh_after": minor("images are not fetched again by age"),
+    "pull_refresh_after": YES,
     "read_only": YES,
     "restart": YES,
     "runtime": YES,

@@ -44,6 +44,7 @@ _DOCKER: Final[dict[KeyPath, Verdict]] = {
     (*_SERVICE, "deploy", "restart_policy", "delay"): minor("a Docker Engine chooses the time between restarts itself"),
     (*_SERVICE, "deploy", "restart_policy", "window"): minor("to a Docker Engine a container is started at once"),
     (*_SERVICE, "networks", "*", "interface_name"): minor("interfaces are named by the engine"),
+    (*_SERVICE, "volumes", "*", "bind", "recursive"): minor("mounts below a bind mount always come along"),
 }
 # There the value counts as written: what the built-in engine cannot do with it is no matter.
 _DOCKER_VALUES: Final = frozenset(

@@ -46,8 +46,8 @@ def name_of(registry: Registry) -> str:
     return f"{registry.address}/box:1"
 
 
-def look(bench: Bench, registry: Registry, policy: PullPolicy) -> ResolvedImage | None:
-    request = ImageRequest(name_of(registry), policy=policy)
+def look(bench: Bench, registry: Registry, policy: PullPolicy, *, max_age_s: float = 0.0) -> ResolvedImage | None:
+    request = ImageRequest(name_of(registry), policy=policy, max_age_s=max_age_s)
     return bench.engine.resolve([request]).get(request)
 
 
@@ -88,3 +88,14 @@ def test_what_has_gone_from_the_registry_is_refused(bench: Bench, registry: Regi
         bench.do(pull(registry, there))
     assert caught.value.code == "image-not-found"
     assert look(bench, registry, "never") is None
+
+
+def test_an_image_is_asked_for_again_once_it_is_too_old(bench: Bench, registry: Registry, put: Put) -> None:
+    first = put("aged")
+    bench.do(pull(registry, first))
+    second = put("newer")
+    here = ResolvedImage(first.id, first.config)
+    assert look(bench, registry, "missing", max_age_s=10.0**6) == look(bench, registry, "never") == here
+    if isinstance(bench.engine, MemoryEngine):
+        bench.engine.advance(1.0)
+    assert look(bench, registry, "missing", max_age_s=1e-6) == second

@@ -94,7 +94,9 @@ def content_folders(spec: ContainerSpec) -> tuple[str, ...]:
 def endpoint(place: Attachment) -> dict[str, Any]:
     """Return the EndpointConfig of a place on a network."""
     addresses = {"IPv4Address": place.ipv4_address, "IPv6Address": place.ipv6_address}
-    given = {key: value for key, value in addresses.items() if value}
+    given: dict[str, Any] = {key: value for key, value in addresses.items() if value}
+    if place.link_local:
+        given["LinkLocalIPs"] = list(place.link_local)
     shape: dict[str, Any] = {"Aliases": list(place.aliases)}
     if given:
         shape["IPAMConfig"] = given
@@ -233,7 +235,7 @@ def _is_short(mount: BindMount) -> bool:
 
 
 def _bind(mount: BindMount) -> str:
-    options = [option for option in ("ro" if mount.read_only else "rw", mount.propagation) if option]
+    options = [option for option in ("ro" if mount.read_only else "rw", mount.propagation, mount.selinux) if option]
     return f"{mount.source}:{mount.target}:{','.join(options)}"
 
 

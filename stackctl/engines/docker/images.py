@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from stackctl.engines.docker.api import Api
 from stackctl.engines.docker.errors import told_by_docker, translated
+from stackctl.engines.docker.observe import time_ns
 from stackctl.engines.hosting import TellPull
 from stackctl.errors import Conflict, EngineError, ImageError, NotFound
 from stackctl.model.image import DEFAULT_REGISTRY, HOST_IMAGE, ImageRef, ResolvedImage, parse_image_ref
@@ -53,7 +55,8 @@ class DockerImages:
     def resolve(self, request: ImageRequest) -> ResolvedImage | None:
         """Find an image as its policy says; None when it is neither here nor to be looked for elsewhere."""
         here = self.local(request.reference, request.platform)
-        if request.policy == "never" or (here is not None and request.policy == "missing"):
+        is_fresh = here is not None and not self._is_old(request)
+        if request.policy == "never" or (is_fresh and request.policy == "missing"):
             return here
         if request.reference in (HOST_IMAGE, f"{HOST_IMAGE}:latest"):
             raise ImageError(
@@ -69,6 +72,12 @@ class DockerImages:
                 error.hint = "where only the engine reaches that registry, pull first: stackctl pull"
             raise
         return here if here is not None and here.id == there.id else there
+
+    def _is_old(self, request: ImageRequest) -> bool:
+        if not request.max_age_s:
+            return False
+        metadata = (self.inspect(request.reference) or {}).get("Metadata") or {}
+        return time.time_ns() - time_ns(metadata.get("LastTagTime") or "") > request.max_age_s * 1e9
 
     def local(self, reference: str, platform: str = "") -> ResolvedImage | None:
         """Return an image of the engine's, None when it has none of that name for the platform."""

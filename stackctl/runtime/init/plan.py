@@ -59,6 +59,7 @@ class Bind(NamedTuple):
     """A host path seen at ``target`` in the container.
 
     ``below`` is a path inside ``source`` that whoever writes there chose: it is never followed out of it.
+    ``is_alone`` leaves out what is mounted below it, ``is_writable_below`` does not make that read-only.
     ``source_fd`` >= 0 is a mount tree that was copied already. ``attributes`` are MOUNT_ATTR_* besides read-only.
     """
 
@@ -71,6 +72,8 @@ class Bind(NamedTuple):
     attributes: int = 0
     seed_from_image: bool = False
     file_system: DeviceMount | None = None
+    is_alone: bool = False
+    is_writable_below: bool = False
 
 
 class Tmpfs(NamedTuple):

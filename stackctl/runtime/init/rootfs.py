@@ -182,7 +182,7 @@ def bind(root: int, item: Bind, forbidden: frozenset[int] = frozenset()) -> None
         seed.fill_if_empty(source, root, item.target)
     attributes = item.attributes | (libc.MOUNT_ATTR_RDONLY if item.is_read_only else 0)
     if attributes:
-        libc.mount_setattr(source, set_attributes=attributes, is_recursive=True)
+        libc.mount_setattr(source, set_attributes=attributes, is_recursive=not item.is_writable_below)
     libc.mount_setattr(source, propagation=item.propagation or libc.MS_PRIVATE, is_recursive=True)
     libc.move_mount(source, target)
     os.close(source)
@@ -190,7 +190,7 @@ def bind(root: int, item: Bind, forbidden: frozenset[int] = frozenset()) -> None
 
 
 def _copy_tree(item: Bind) -> int:
-    flags = libc.OPEN_TREE_CLONE | libc.AT_RECURSIVE
+    flags = libc.OPEN_TREE_CLONE | (0 if item.is_alone else libc.AT_RECURSIVE)
     if not item.below:
         return libc.open_tree(-100, item.source, flags)
     folder = os.open(item.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

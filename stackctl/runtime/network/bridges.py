@@ -19,6 +19,7 @@ _CONF4: Final = "/proc/sys/net/ipv4/conf"
 _CONF6: Final = "/proc/sys/net/ipv6/conf"
 _IP_FORWARD: Final = "/proc/sys/net/ipv4/ip_forward"
 _NAME_ATTEMPTS: Final = 8
+_LINK_LOCAL_PREFIX: Final = 16
 
 # Written in a container's namespace before anything is in it.
 # IPv6 off by default, never by "all", which would take ::1 away: with IPv6 on, every new port makes every
@@ -61,6 +62,7 @@ class Endpoint(NamedTuple):
     mtu: int = 0
     interface: str = "eth*"
     is_isolated: bool = False
+    link_local: tuple[str, ...] = ()
 
 
 def bridge_name(engine_id: str, network_id: str) -> str:
@@ -145,7 +147,7 @@ def attach_more(netns_fd: int, endpoint: Endpoint, *, netlink: Netlink) -> None:
         _create_port(netlink, netns_fd, endpoint, interface)
         index = next(link.ifindex for link in rtnetlink.links(inside) if link.name == interface)
         address = rtnetlink.add_address(index, endpoint.address, prefix=endpoint.prefix)
-        inside.transact([address, rtnetlink.set_up(index)])
+        inside.transact([address, *_link_local(index, endpoint), rtnetlink.set_up(index)])
         _ensure_way_out(inside, endpoint.gateway)
 
 
@@ -214,11 +216,16 @@ def _interior(inside: Netlink, endpoints: Sequence[Endpoint], names: Sequence[st
     for name, endpoint in zip(names, endpoints, strict=True):
         index = index_of[name]
         messages.append(rtnetlink.add_address(index, endpoint.address, prefix=endpoint.prefix))
+        messages += _link_local(index, endpoint)
         messages.append(rtnetlink.set_up(index))
     gateway = next((endpoint.gateway for endpoint in endpoints if endpoint.gateway), "")
     if gateway:
         messages.append(rtnetlink.add_default_route(gateway))
     return messages
+
+
+def _link_local(index: int, endpoint: Endpoint) -> list[Message]:
+    return [rtnetlink.add_address(index, address, prefix=_LINK_LOCAL_PREFIX) for address in endpoint.link_local]
 
 
 def _ask(netlink: Netlink, messages: Sequence[Message]) -> list[Reply]:

@@ -21,7 +21,7 @@ _STACK = f"""
         init: true
         stop_grace_period: 0s
         ports: ["80"]
-        networks: {{apart: {{interface_name: lan7}}}}
+        networks: {{apart: {{interface_name: lan7, link_local_ips: [169.254.7.7]}}}}
       two: {{<<: *it, networks: [apart, plain]}}
       three: {{<<: *it, networks: [plain], ports: []}}
     networks:
@@ -48,6 +48,7 @@ def stack(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_bridge_and_interfaces_are_called_and_sized_as_asked(stack: Composed) -> None:
     assert Path(f"/sys/class/net/{_BRIDGE}/bridge").is_dir()
     assert stack.sh("one", "ls /sys/class/net; cat /sys/class/net/lan7/mtu").split() == ["lan7", "lo", "1400"]
+    assert "169.254.7.7/16" in stack.sh("one", "ip addr show lan7")
     assert stack.sh("two", "cat /sys/class/net/eth0/mtu /sys/class/net/eth1/mtu").split() == ["1400", "1500"]
 
 

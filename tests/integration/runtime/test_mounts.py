@@ -373,3 +373,27 @@ def test_volumes_are_taken_from_other_services_but_where_there_are_own_ones(engi
     assert seen.split()[:2] == ["of-data", "of-data"]
     assert "Read-only file system" in seen and "x\n" not in seen.partition("of-data\nof-data\n")[2]
     assert "nothing to do" in again
+
+
+@pytest.mark.parametrize(
+    ("recursive", "below", "is_writable"),
+    [("enabled", "low", False), ("writable", "low", True), ("disabled", "", False)],
+)
+def test_what_is_mounted_below_a_bind_comes_along_as_asked(
+    engine: Engine, tmp_path: Path, recursive: str, below: str, is_writable: bool
+) -> None:
+    top, low = tmp_path / "top", tmp_path / "low"
+    (top / "in").mkdir(parents=True)
+    low.mkdir()
+    (low / "low").touch()
+    bind = f"{{type: bind, source: {top}, target: /top, read_only: true, bind: {{recursive: {recursive}, selinux: z}}}}"
+    subprocess.run(["mount", "--bind", str(low), str(top / "in")], check=True)
+    try:
+        with composed(engine, tmp_path / "s", one_service(f"command: sleep 1000, volumes: [{bind}]")) as stack:
+            seen = stack.once(
+                "web", "sh", "-c", "ls /top/in; touch /top/x 2>/dev/null || touch /top/in/x && echo written"
+            )
+    finally:
+        subprocess.run(["umount", str(top / "in")], check=True)
+
+    assert seen.out.split() == [*([below] if below else []), *(["written"] if is_writable else [])]

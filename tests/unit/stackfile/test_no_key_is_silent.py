@@ -84,13 +84,15 @@ _SERVICES = (
     "device_read_bps: [{path: /dev/a, rate: 1m}], device_read_iops: [{path: /dev/a, rate: 10}], "
     "device_write_bps: [{path: /dev/a, rate: 1m}], device_write_iops: [{path: /dev/a, rate: 10}]}",
     "use_api_socket: true",
+    "pull_policy: refresh\npull_refresh_after: 2h",
+    "volumes: [{type: bind, source: /a, target: /a, bind: {recursive: disabled, selinux: z}}]",
     "volumes_from: [db]",
     "cgroup: host\nuts: host\nipc: host\npid: service:db",
     "runtime: crun\nisolation: hyperv",
     "cgroup_parent: a\ncpu_count: 2\ncpu_percent: 10\n"
     "credential_spec: {config: a, file: b, registry: c}\n"
     "external_links: [a]\n"
-    "models: {m: {endpoint_var: A, model_var: B}}\npull_refresh_after: 1h\n"
+    "models: {m: {endpoint_var: A, model_var: B}}\n"
     "storage_opt: {size: 1g}\nuserns_mode: private\n"
     "provider: {type: a, options: {b: c}}",
     "build: {context: ./sub, dockerfile: D, args: {a: b}, labels: {a: b}, no_cache: true, network: host, pull: true, "
