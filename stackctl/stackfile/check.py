@@ -23,14 +23,17 @@ def check(
     *,
     disabled: Iterable[str] = (),
     is_complete: bool = True,
+    is_normalised: bool = True,
 ) -> None:
     """Report everything in a canonical tree that does not fit together; total over any tree.
 
     ``disabled`` are the services switched off by profiles. A tree is not complete when a file or a base is
-    missing; then nobody can say that something is not defined.
+    missing; then nobody can say that something is not defined. In a tree that is not normalised, as in Compose, what
+    implies a dependency is none.
     """
     checks = _Checks(tree, places, problems, frozenset(disabled))
     checks.is_complete = is_complete
+    checks.is_normalised = is_normalised
     for name, service in checks.services.items():
         if isinstance(service, dict):
             checks.service(name, service)
@@ -51,6 +54,7 @@ class _Checks:
         self._problems = problems
         self._disabled = disabled
         self.is_complete = True
+        self.is_normalised = True
 
     def service(self, name: str, service: dict[str, Json]) -> None:
         path: Path = ("services", name)
@@ -237,11 +241,11 @@ class _Checks:
                 )
 
     def _references(self, path: Path, service: dict[str, Json]) -> None:
-        for key in _SHARED:
+        for key in _SHARED if self.is_normalised else _SHARED[:1]:
             text = as_text(service.get(key))
             if text.startswith("service:") and text.removeprefix("service:") not in self.services:
                 self._unknown_service(text.removeprefix("service:"), (*path, key))
-        for key in ("links", "volumes_from"):
+        for key in ("links", "volumes_from") if self.is_normalised else ():
             for at, text in enumerate(texts(service.get(key))):
                 target = text.partition(":")[0]
                 is_ours = not (key == "volumes_from" and text.startswith("container:"))

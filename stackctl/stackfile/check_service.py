@@ -14,6 +14,7 @@ def check_service(path: Path, service: dict[str, Json], places: Places, problems
     _device_requests(path, service, places, problems)
     _build(path, service, places, problems)
     _watch(path, service, places, problems)
+    _healthcheck(path, service, places, problems)
 
 
 def _device_requests(path: Path, service: dict[str, Json], places: Places, problems: Problems) -> None:
@@ -63,6 +64,19 @@ def _watch(path: Path, service: dict[str, Json], places: Places, problems: Probl
                 detail=f"`{action}` copies files into the container, so `{dotted(here)}` needs the key `target`.",
                 hint="add `target: /path/in/the/container`",
             )
+
+
+def _healthcheck(path: Path, service: dict[str, Json], places: Places, problems: Problems) -> None:
+    test = as_list(as_dict(service.get("healthcheck")).get("test"))
+    if test and test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        here: Path = (*path, "healthcheck", "test")
+        problems.error(
+            "bad-value",
+            "Value not allowed",
+            places.of_value((*here, 0)),
+            detail=f"`{dotted(here)}` must start with `CMD`, `CMD-SHELL` or `NONE`.",
+            hint='write ["CMD", "program", "argument"], or plain text to be run by the shell',
+        )
 
 
 def _exclude(path: Path, holder: dict[str, Json], keys: tuple[str, str], places: Places, problems: Problems) -> None:

@@ -72,10 +72,10 @@ def find_project(
     return Project(files, folder, {**variables, **environment}, named_env_files)
 
 
-def project_name(project: Project, workshop: Workshop, *, asked: str) -> str:
+def project_name(project: Project, workshop: Workshop, *, asked: str, is_normalised: bool = True) -> str:
     """Return the project's name: as asked for, else of the environment, else of the files, else the folder's.
 
-    "" when none can be had; that is reported.
+    "" when none can be had; that is reported. Not normalised, the files' name is as it is written.
     """
     for text, origin in (
         (asked, "-p"),
@@ -87,6 +87,8 @@ def project_name(project: Project, workshop: Workshop, *, asked: str) -> str:
             return text
     for file in reversed(project.files):
         name, mark = _name_in(file, workshop, project.variables)
+        if mark is not None and not is_normalised:
+            return name
         if mark is not None:
             if not normalise_name(name):
                 _report_bad_name(workshop, name, "name", mark)

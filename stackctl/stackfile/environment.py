@@ -23,11 +23,17 @@ from stackctl.stackfile.yaml_text import lines_of
 
 
 def resolve_service(
-    name: str, service: Mapping, workshop: Workshop, environment: Environment, *, reads_files: bool = True
+    name: str,
+    service: Mapping,
+    workshop: Workshop,
+    environment: Environment,
+    *,
+    reads_files: bool = True,
+    has_arguments: bool = True,
 ) -> Mapping:
     """Return ``service`` with env_file and label_file read, and names without a value looked up.
 
-    With ``reads_files`` off, the files stay named.
+    With ``reads_files`` off, the files stay named; without ``has_arguments``, build arguments without a value stay so.
     What is in ``environment`` or ``labels`` wins over the files. A name nobody knows stays null.
     """
     if reads_files:
@@ -37,7 +43,7 @@ def resolve_service(
         files = service.entries.get("env_file")
         found = _resolve_environment(name, without(service, ["env_file"]), workshop, environment)
         found = with_entry(found, "env_file", files) if files is not None else found
-    return _resolve_build_args(found, environment)
+    return _resolve_build_args(found, environment) if has_arguments else found
 
 
 def _resolve_environment(name: str, service: Mapping, workshop: Workshop, environment: Environment) -> Mapping:

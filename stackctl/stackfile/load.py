@@ -141,7 +141,7 @@ def _find(request: LoadRequest, workshop: Workshop) -> Project | None:
 
 def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Document | None:
     problems, sources = workshop.problems, workshop.sources
-    name = project_name(project, workshop, asked=request.project_name)
+    name = project_name(project, workshop, asked=request.project_name, is_normalised=request.is_normalised)
     environment = Environment({**project.variables, "COMPOSE_PROJECT_NAME": name})
     workshop.environments.append(environment)
     workshop.project_dir = project.directory
@@ -151,14 +151,21 @@ def _load(request: LoadRequest, workshop: Workshop, project: Project) -> Documen
     profiles = active_profiles(project, request.profiles)
     root, disabled = select(root, profiles=profiles, named=request.services)
     root = with_inherited(root, environment) if request.is_normalised else root
-    root = _resolve_environments(root, workshop, environment, reads_files=request.has_resolved_environment)
+    root = _resolve_environments(root, workshop, environment, request)
     finish = normalise if request.is_normalised else completed
     root = finish(root, name=name, base_dir=project.directory if request.has_absolute_paths else ".")
     tree = plain(root)
     if not isinstance(tree, dict):
         return None
     if request.is_checked:
-        check(tree, NodePlaces(root), problems, disabled=disabled, is_complete=workshop.is_complete)
+        check(
+            tree,
+            NodePlaces(root),
+            problems,
+            disabled=disabled,
+            is_complete=workshop.is_complete,
+            is_normalised=request.is_normalised,
+        )
     if request.has_named_only and request.services:
         root = with_dependencies(root, request.services)
         tree = plain(root)
@@ -195,13 +202,20 @@ def _check_named(root: MappingNode, request: LoadRequest, problems: Problems) ->
 
 
 def _resolve_environments(
-    root: MappingNode, workshop: Workshop, environment: Environment, *, reads_files: bool
+    root: MappingNode, workshop: Workshop, environment: Environment, request: LoadRequest
 ) -> MappingNode:
     services = child_mapping(root, "services")
     if services is None:
         return root
     found = {
-        name: resolve_service(name, node, workshop, environment, reads_files=reads_files)
+        name: resolve_service(
+            name,
+            node,
+            workshop,
+            environment,
+            reads_files=request.has_resolved_environment,
+            has_arguments=request.is_normalised,
+        )
         if isinstance(node, MappingNode)
         else node
         for name, node in services.entries.items()
