@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from stackctl.stackfile.load import LoadRequest
 
 _LISTS = ("services", "volumes", "networks", "models", "images", "profiles", "environment", "variables")
+_WITHOUT_ENV_FILES = ("models", "networks", "services", "volumes")
+"""Lists for which Compose reads no `env_file`, so that one that is missing does not matter."""
 
 
 @declared.command()
@@ -51,6 +53,8 @@ def config(
     if explained:
         text = _explanation(settings, request, explained, form)
     elif wanted in ("environment", "variables"):
+        if wanted == "environment":
+            loaded_document(settings, request)  # a stack that is wrong has none, as in Compose
         text = _of_variables(request, wanted, form)
     else:
         document = _pinned(settings, loaded_document(settings, request), flags)
@@ -70,7 +74,9 @@ def _request(settings: Settings, flags: dict[str, bool], services: tuple[str, ..
         is_interpolated=not flags["no_interpolate"],
         is_normalised=not flags["no_normalize"],
         has_absolute_paths=not flags["no_path_resolution"],
-        has_resolved_environment=not flags["no_env_resolution"],
+        has_resolved_environment=not flags["no_env_resolution"]
+        and not flags["no_interpolate"]
+        and wanted not in _WITHOUT_ENV_FILES,
         is_checked=not flags["no_consistency"],
         has_unused_resources=settings.has_all_resources,
         has_named_only=True,

@@ -33,16 +33,16 @@ def resolve_service(
 ) -> Mapping:
     """Return ``service`` with env_file and label_file read, and names without a value looked up.
 
-    With ``reads_files`` off, the files stay named; without ``has_arguments``, build arguments without a value stay so.
+    With ``reads_files`` off, ``env_file`` stays named; without ``has_arguments``, build arguments without a value stay so.
     What is in ``environment`` or ``labels`` wins over the files. A name nobody knows stays null.
     """
     if reads_files:
         found = _resolve_environment(name, service, workshop, environment)
-        found = _resolve_labels(name, found, workshop, environment)
     else:
         files = service.entries.get("env_file")
         found = _resolve_environment(name, without(service, ["env_file"]), workshop, environment)
         found = with_entry(found, "env_file", files) if files is not None else found
+    found = _resolve_labels(name, found, workshop, environment)
     return _resolve_build_args(found, environment) if has_arguments else found
 
 
