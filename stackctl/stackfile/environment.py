@@ -33,7 +33,7 @@ def resolve_service(
 ) -> Mapping:
     """Return ``service`` with env_file and label_file read, and names without a value looked up.
 
-    With ``reads_files`` off, ``env_file`` stays named; without ``has_arguments``, build arguments without a value stay so.
+    With ``reads_files`` off, ``env_file`` stays named; without ``has_arguments``, build arguments stay as they are.
     What is in ``environment`` or ``labels`` wins over the files. A name nobody knows stays null.
     """
     if reads_files:
