@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stackctl.engines.docker.create import create_body
 from stackctl.engines.docker.errors import translated
 from stackctl.engines.docker.observe import observed_container, time_ns
 from stackctl.errors import EngineError
-from stackctl.model.container import BindMount, ContainerSpec, LogPolicy, PublishedPort, ShareNetwork
+from stackctl.model.container import BindMount, ContainerSpec, LogPolicy, PublishedPort, RestartPolicy, ShareNetwork
 from stackctl.model.limits import Limits
 
 SPEC = ContainerSpec(name="web", image_ref="i", image_id="sha256:1", argv=("serve", "-v"))
@@ -107,15 +109,30 @@ def test_a_bind_whose_source_must_be_there_is_a_mount() -> None:
 )
 def test_limits_are_those_the_container_has_now(host: dict[str, int], expected: Limits) -> None:
     spec = ContainerSpec(name="web", image_ref="i", image_id="1", argv=("x",), limits=Limits(memory_bytes=64))
+    found = observed_of(spec, host)
+    assert found is not None
+    assert found.limits == expected
+
+
+def test_a_restart_policy_is_that_of_now_and_what_docker_does_not_know_stays() -> None:
+    asked = RestartPolicy(kind="on-failure", max_attempts=3, delay_s=2.0, window_s=60.0)
+    spec = ContainerSpec(name="web", image_ref="i", image_id="1", argv=("x",), restart=asked)
+    assert observed_of(spec, {}) == spec
+    now = {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}
+    found = observed_of(spec, now)
+    assert found is not None
+    assert found.restart == RestartPolicy(kind="always", delay_s=2.0, window_s=60.0)
+
+
+def observed_of(spec: ContainerSpec, host: dict[str, Any]) -> ContainerSpec | None:
+    """Return what is seen of a container that was made by ``spec`` and is now as ``host`` says."""
     body = create_body(spec, "i")
     shape = {
         "Id": "1",
-        "Name": "/web",
+        "Name": f"/{spec.name}",
         "State": {"Status": "created"},
         "Config": {"Labels": body["Labels"]},
         "HostConfig": {**body["HostConfig"], **host},
         "NetworkSettings": {},
     }
-    found = observed_container(shape, {}).spec
-    assert found is not None
-    assert found.limits == expected
+    return observed_container(shape, {}).spec
