@@ -26,6 +26,7 @@ from stackctl.reconcile.action import (
     RenameContainer,
     StartContainer,
     StopContainer,
+    SwitchTraffic,
     UpdateContainer,
 )
 from stackctl.reconcile.engine import ImageRequest, ResourceNames
@@ -413,3 +414,27 @@ def test_an_update_needs_the_container_it_is_for(bench: Bench) -> None:
     refused(bench, update, NotFound, "no-such-container")
     bench.do(CreateContainer(bench.container("web")))
     refused(bench, update, Conflict, "container-changed")
+
+
+def test_one_that_replaces_another_stands_by_until_it_is_given_the_traffic(bench: Bench) -> None:
+    if not bench.engine.traits().can_switch_traffic:
+        pytest.skip("this engine leads traffic to all that run")
+    old = bench.run("old")
+    new = bench.container("new")
+    bench.do(CreateContainer(new), StartContainer(new.name, "", old.name))
+    assert (bench.one("old").is_standby, bench.one("new").is_standby) == (False, True)
+    switch = SwitchTraffic(new.name, old.name, old.id)
+    bench.do(switch, switch)
+    assert (bench.one("old").is_standby, bench.one("new").is_standby) == (True, False)
+    bench.do(SwitchTraffic(old.name, new.name))
+    assert (bench.one("old").is_standby, bench.one("new").is_standby) == (False, True)
+    refused(bench, SwitchTraffic(new.name, old.name, OTHER_ID), Conflict, "container-changed")
+    bench.do(SwitchTraffic(new.name, bench.name("nobody")))
+    assert not bench.one("new").is_standby
+
+
+def test_what_is_monitored_must_not_end(bench: Bench) -> None:
+    ends = bench.run("ends", "sh", "-c", "exit 3", restart=RestartPolicy(kind="always"))
+    refused(bench, AwaitCondition((ends.name,), "service_healthy", 0.0, 1.0), ContainerError, "update-failed")
+    stays = bench.run("stays")
+    bench.do(AwaitCondition((stays.name,), "service_healthy", 0.0, 0.05))

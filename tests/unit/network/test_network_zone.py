@@ -85,3 +85,19 @@ def test_networks_whose_names_differ_in_case_are_two() -> None:
         zone.announce(network, network, name="web", aliases=(), address=address)
     zone.join("x", "a")
     assert zone.lookup("x", "web") == ("10.1.0.2",)
+
+
+def test_who_asks_for_a_name_that_is_about_to_come_back_waits_until_somebody_ready_has_it() -> None:
+    ready = {"2"}
+    zone = NetworkZone(lambda container: container in ready)
+    for container in ("1", "2"):
+        zone.join(container, "shop_front")
+    zone.announce("1", "shop_front", name="shop-web-1", aliases=("web",), address="10.0.0.2")
+    zone.held = zone.places("1")
+    zone.withdraw("1")
+    assert zone.is_waiting("2", "web") and zone.is_waiting("2", "web.shop_front")
+    assert not zone.is_waiting("2", "db") and not zone.is_waiting("stranger", "web")
+    zone.announce("1", "shop_front", name="shop-web-1", aliases=("web",), address="10.0.0.2")
+    assert zone.is_waiting("2", "web")
+    ready.add("1")
+    assert not zone.is_waiting("2", "web")
