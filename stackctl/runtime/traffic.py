@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from stackctl.model.container import Attachment, JoinNetworks
 from stackctl.model.network import bridge_options
@@ -55,7 +55,7 @@ class Traffic:
         if is_new and not container.facts.is_standby:
             self._announce(container)
         if is_new and self._is_to_be_watched(container):
-            self._warming[container.id] = _Warming(self, container, self._loop, self._expected(container))
+            self._warming[container.id] = _Warming(self, container, self._loop, self._ears_before(container))
         self.apply()
 
     def switch(self, container: Container, replaced: Container | None) -> None:
@@ -72,7 +72,7 @@ class Traffic:
         if hold_s <= 0:
             return
         keys = frozenset(key for key in self._keys(container) if key[0] == "tcp")
-        hold = _Hold(keys, self.zone.places(container.id), frozenset(_listening(container) or ()))
+        hold = _Hold(keys, self.zone.places(container.id), _ears(container))
         self._holds.append(hold)
         self.zone.held |= hold.places
         self._loop.call_later(hold_s, lambda: self._end_hold(hold))
@@ -173,12 +173,11 @@ class Traffic:
         container = self._serving.get(container_id)
         return container is not None and self._is_ready(container)
 
-    def _expected(self, container: Container) -> set[int]:
-        """Return the ports on which a container is thought to listen, as its predecessor does, or did."""
+    def _ears_before(self, container: Container) -> list[_Ears]:
+        """Return where those listen, or did, in whose place a container comes."""
         wanted = container.facts.stands_for if container.facts.is_standby else ""
-        before = [_listening(other) or set() for other in self._serving.values() if wanted and other.name == wanted]
-        before += [set(hold.ports) for hold in self._holds_for(container)]
-        return {port for ports in before for port in ports if port < _FIRST_EPHEMERAL}
+        found = [_ears(other) for other in self._serving.values() if wanted and other.name == wanted]
+        return [*found, *(hold.ears for hold in self._holds_for(container))]
 
     def _is_to_be_watched(self, container: Container) -> bool:
         if health.has_check(container.spec.health):
@@ -243,25 +242,35 @@ class Traffic:
         return found
 
 
+class _Ears(NamedTuple):
+    """The TCP ports on which a container listens, and those on which it is published and does not."""
+
+    open: frozenset[int]
+    deaf: frozenset[int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Hold:
     """What waits for a successor: connections to host ports, questions for names; and where it is to listen."""
 
     keys: frozenset[_Key]
     places: frozenset[tuple[str, str]]
-    ports: frozenset[int]
+    ears: _Ears
 
 
 class _Warming:
     """Looks, less and less often, whether a new replica listens yet: on its published ports, or as its predecessor."""
 
-    def __init__(self, traffic: Traffic, container: Container, loop: Loop, expected: set[int]) -> None:
+    def __init__(self, traffic: Traffic, container: Container, loop: Loop, before: Sequence[_Ears]) -> None:
         self._traffic = traffic
         self._container = container
         self._loop = loop
-        self._wanted = {port.container_port for port in container.spec.ports if port.protocol == "tcp"}
-        self._longest_s = _WARMING_S if self._wanted else _GUESSING_S
-        self._wanted = self._wanted or expected
+        # Where its predecessor was published and did not listen nobody was answered before either.
+        self._wanted = _published(container).difference(*(ears.deaf for ears in before))
+        self._longest_s = _WARMING_S
+        if not _published(container):
+            self._wanted = {port for ears in before for port in ears.open if port < _FIRST_EPHEMERAL}
+            self._longest_s = _GUESSING_S
         self._pause_s = _FIRST_LOOK_S
         self._waited_s = 0.0
         self._timer: Timer | None = loop.call_later(self._pause_s, self._look)
@@ -287,6 +296,15 @@ def attachments(container: Container) -> tuple[Attachment, ...]:
     """Return where a container is attached to networks of its own."""
     networking = container.spec.networking
     return networking.attachments if isinstance(networking, JoinNetworks) else ()
+
+
+def _published(container: Container) -> set[int]:
+    return {port.container_port for port in container.spec.ports if port.protocol == "tcp"}
+
+
+def _ears(container: Container) -> _Ears:
+    found = _listening(container)
+    return _Ears(frozenset(found or ()), frozenset(_published(container) - found if found is not None else ()))
 
 
 def _listening(container: Container) -> set[int] | None:

@@ -89,10 +89,11 @@ def ask_once(client: socket.socket) -> str:
     return client.recv(100).decode() or "no answer"
 
 
-def answers(town: Town) -> str:
-    """Ask once from outside; "" when nobody listens yet."""
+def answers(town: Town, number: int = 1) -> str:
+    """Ask a replica once; "" when it does not listen yet."""
+    address = town.address(f"load-web-{number}", "load_default")
     try:
-        with in_netns(town.lab.outside), socket.create_connection((HOST_ADDRESS, 8080), timeout=5) as client:
+        with socket.create_connection((address, 80), timeout=5) as client:
             return ask_once(client)
     except ConnectionError:
         return ""
@@ -203,8 +204,9 @@ def test_no_request_fails_when_an_update_fails_and_is_rolled_back(
     deploy = "deploy: {replicas: 2, update_config: {order: start-first, failure_action: rollback, monitor: 100ms}}\n"
     deploy += "    healthcheck: {test: [CMD, sh, -c, 'test -z \"$$SICK\"'], interval: 100ms, retries: 2}"
     up("1", deploy)
+    # What they say of their health comes before they listen.
+    wait_until("both are there", lambda: answers(town, 1) and answers(town, 2))
     pids = [town.inspect(f"load-web-{number}")["State"]["Pid"] for number in (1, 2)]
-    wait_until("version 1 is there", lambda: answers(town))
     with load.running():
         wait_until("version 1 answers", lambda: load.outcomes.total() > 10)
         up("2", deploy, sick=", SICK: 'yes'", status=1)
