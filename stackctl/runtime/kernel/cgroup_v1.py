@@ -36,6 +36,8 @@ from stackctl.runtime.kernel.devices import DeviceRule
 
 _ALWAYS: Final = ("cpu", "memory", "pids", "devices")
 _WHEN_ASKED: Final = ("cpuset", "blkio")
+# Java takes a container for one, and keeps to its memory, only where these are to be seen, too.
+_SHARED: Final = ("cpuset", "cpuacct")
 _THROTTLES: Final = ("read_bps", "write_bps", "read_iops", "write_iops")
 _KILL_ROUNDS: Final = 50
 _MOVE_ROUNDS: Final = 100
@@ -63,6 +65,11 @@ class V1Driver:
             self._fresh.add(group)
         for controller in self._joined(group):
             os.makedirs(self._folder(controller, group), 0o755, exist_ok=True)
+        for controller in self._shared(group):
+            if not os.path.isdir(folder := self._folder(controller, os.path.dirname(group))):
+                os.makedirs(folder, 0o755, exist_ok=True)
+                if controller == "cpuset":
+                    self._hand_down_cpuset(os.path.dirname(group))
         return group
 
     def find(self, engine_id: str, container_id: str) -> str:
@@ -106,8 +113,10 @@ class V1Driver:
         """Open the files a process writes "0" to."""
         opened: list[int] = []
         with contextlib.ExitStack() as undo:
-            for controller in self._joined(group):
-                path = f"{self._folder(controller, group)}/cgroup.procs"
+            folders = [self._folder(controller, group) for controller in self._joined(group)]
+            folders += [self._folder(controller, os.path.dirname(group)) for controller in self._shared(group)]
+            for folder in folders:
+                path = f"{folder}/cgroup.procs"
                 with contextlib.suppress(FileNotFoundError):
                     opened.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
                     undo.callback(os.close, opened[-1])
@@ -116,7 +125,9 @@ class V1Driver:
 
     def binds(self, group: str) -> tuple[tuple[bytes, bytes], ...]:
         """Return (group's folder, name) of what a container sees under /sys/fs/cgroup."""
-        return tuple((self._folder(name, group).encode(), name.encode()) for name in self._joined(group))
+        folders = [(self._folder(name, group), name) for name in self._joined(group)]
+        folders += [(self._folder(name, os.path.dirname(group)), name) for name in self._shared(group)]
+        return tuple((folder.encode(), name.encode()) for folder, name in folders)
 
     def kill_all(self, engine_id: str, container_id: str) -> None:
         """SIGKILL to every process of the group until none is left."""
@@ -214,6 +225,13 @@ class V1Driver:
         """Return what containers on this machine must do without."""
         missing = [name for name in _ALWAYS if name not in self._mounts]
         return [f"no cgroup controller {name}: limits that need it are refused" for name in missing]
+
+    def _shared(self, group: str) -> list[str]:
+        """Return the controllers whose group all containers of the engine share: joining one costs next to nothing."""
+        joined = self._joined(group)
+        own = {self._mounts[name] for name in joined}  # cpuacct is mounted with cpu, as a rule
+        mounted = {name: self._mounts[name] for name in _SHARED if name in self._mounts}
+        return [name for name, mount in mounted.items() if name not in joined and mount not in own]
 
     def _joined(self, group: str) -> list[str]:
         names: list[str] = [name for name in _ALWAYS if name in self._mounts]
@@ -315,19 +333,22 @@ class V1Driver:
         if "cpuset" not in self._mounts:
             raise EngineError("cannot set cpuset: no such cgroup controller", code="limit", field="limits.cpuset")
         is_new = not self._has("cpuset", group)
-        parts = group.split("/")
-        for depth in range(1, len(parts) + 1):
-            folder = self._folder("cpuset", "/".join(parts[:depth]))
-            os.makedirs(folder, 0o755, exist_ok=True)
-            # A new group may use nothing until it is told what: hand the parent's down.
-            for file in ("cpuset.cpus", "cpuset.mems"):
-                if not read(f"{folder}/{file}").strip():
-                    write(f"{folder}/{file}", read(f"{os.path.dirname(folder)}/{file}").strip())
+        self._hand_down_cpuset(group)
         for file, value in (("cpuset.cpus", limits.cpuset), ("cpuset.mems", limits.cpuset_mems)):
             if value:
                 self._set("cpuset", group, file, value, needed=True)
         if is_new:
             self._join_late(group, self._folder("cpuset", group))
+
+    def _hand_down_cpuset(self, group: str) -> None:
+        """Make the group with those above it. A new group may use nothing until it is told what: all its parent may."""
+        parts = group.split("/")
+        for depth in range(1, len(parts) + 1):
+            folder = self._folder("cpuset", "/".join(parts[:depth]))
+            os.makedirs(folder, 0o755, exist_ok=True)
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                if not read(f"{folder}/{file}").strip():
+                    write(f"{folder}/{file}", read(f"{os.path.dirname(folder)}/{file}").strip())
 
 
 def _rt_share(folder: str) -> float:

@@ -76,6 +76,18 @@ def test_limits_are_in_the_containers_cgroup(stack: Composed) -> None:
     assert found[5] == (str(weight_of(200)) if _IS_V2 else "200")
 
 
+@pytest.mark.skipif(_IS_V2, reason="version 2 has one hierarchy")
+def test_each_hierarchy_that_java_looks_for_is_seen_from_its_root(stack: Composed) -> None:
+    for service in ("web", "free"):
+        groups = stack.sh(service, "cat /proc/self/cgroup").split()
+        mounts = [line.split() for line in stack.sh(service, "grep /sys/fs/cgroup/ /proc/self/mountinfo").splitlines()]
+        roots = {mount[4].rpartition("/")[2]: mount[3] for mount in mounts}
+        for controller in ("cpu", "cpuset", "memory"):
+            assert any(controller in group.split(":")[1].split(",") and group.endswith(":/") for group in groups)
+            assert roots[controller] == "/"
+        assert any("cpuacct" in mount[-1].split(",") for mount in mounts)
+
+
 def test_without_limits_there_are_none(stack: Composed) -> None:
     wanted = ["max", "max", "100"] if _IS_V2 else ["-1", "max", "1024"]
 
