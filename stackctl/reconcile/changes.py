@@ -200,6 +200,8 @@ def _container_change(
         return Change(key, "start", wanted.name, (Reason(_why_start(existing)), *live))
     if existing.is_post_start_due and existing.state == "running":
         return Change(key, "start", wanted.name, (Reason("post_start has not run to its end"), *live))
+    if not live and existing.state == "exited":
+        return Change(key, "keep", wanted.name, (Reason("has done its work"),))
     return Change(key, "update" if live else "keep", wanted.name, tuple(live))
 
 

@@ -90,7 +90,8 @@ class Course:
             if kind == "replace":
                 self._replaced.add(name)
             if kind == "keep":
-                yield Update(f"Container {name}", "done", "Running")
+                # A reason to stay as it is: it has ended, as it should.
+                yield Update(f"Container {name}", "done", "Exited" if change.get("reasons") else "Running")
         for step in _objects(plan.get("steps")):
             self._note_who_waits(step)
             self._actions[int(step.get("n") or 0)] = str(step.get("action") or "")

@@ -193,6 +193,12 @@ def plain(plan: dict[str, Any], *events: dict[str, Any]) -> str:
     return "".join(lines)
 
 
+def test_what_has_done_its_work_is_not_said_to_run() -> None:
+    kept = {"key": "container/migrate/1", "name": "shop-migrate-1", "change": "keep"}
+    plan = {"changes": [{**kept, "reasons": [{"text": "has done its work"}]}], "steps": []}
+    assert plain(plan) == " Container shop-migrate-1  Exited\n"
+
+
 def test_a_replacement_is_told_in_composes_words() -> None:
     events = [step(n, state) for n in range(1, 6) for state in ("started", "done")]
     assert plain(REPLACE, *events) == (
