@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stackctl.engines.reviving import revive
 from stackctl.errors import Conflict, EngineError, EngineUnreachable, PrivilegeError
 from stackctl.runtime.kernel.features import parse_without
 from stackctl.runtime.paths import EnginePaths, find_engine, open_engine, write_atomically
@@ -28,6 +29,7 @@ _CAP_NET_ADMIN: Final = 12
 _MINIMUM_KERNEL: Final = (5, 15)
 _START_TIMEOUT_S: Final = 60.0
 _KEEPER_S: Final = 1.0
+_REVIVE_S: Final = 2.0
 _POLL_S: Final = 0.005
 _SCRUBBED: Final = ("PYTHON", "LD_")
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -207,7 +209,7 @@ def _take_engine_lock(paths: EnginePaths) -> int | None:
     except BlockingIOError:
         holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
         os.close(fd)
-        if not _appears(paths.processes) and _is_locked(paths.engine_lock):
+        if not _appears(paths.processes) and _is_locked(paths.engine_lock) and not revive(paths):
             raise Conflict(
                 f"the state root {paths.root} is in use by process {holder}, an engine whose sockets are not in "
                 "the /run seen from here",
@@ -378,11 +380,15 @@ def _wait_for_keeper(ready: int, paths: EnginePaths) -> None:
 
 def comes_back(paths: EnginePaths) -> bool:
     """Wait for a daemon that answers; False once no engine lives. Raises EngineUnreachable. The start lock is held."""
-    deadline = time.monotonic() + _START_TIMEOUT_S
+    begun, due_s = time.monotonic(), _REVIVE_S
     while not _answers(paths):
         if not _is_locked(paths.engine_lock):
             return False
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if waited_s > due_s and not os.path.exists(paths.api_socket):
+            due_s += _REVIVE_S
+            revive(paths)
+        if waited_s > _START_TIMEOUT_S:
             raise _not_started("the engine's daemon does not answer", paths)
         time.sleep(_POLL_S)
     return True

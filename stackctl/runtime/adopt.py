@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
+from stackctl.errors import EngineError
 from stackctl.runtime import health, set_aside
 from stackctl.runtime.kernel.process import exit_code
 from stackctl.runtime.life import Life
@@ -108,6 +109,13 @@ def _adopt(world: World, container: Container, row: Row | None, boot: str, kept:
         if container.phase == "starting" and report >= 0:
             start.go_on(world, container, report)
             return None
+        if container.facts.is_paused:
+            # Recorded before it is done: once more does no harm.
+            try:
+                world.cgroups.freeze(world.paths.engine_id, container.id)
+            except (OSError, EngineError) as error:
+                print(f"supervisor: {container.name} goes on: {error}", file=sys.stderr, flush=True)
+                container.facts.is_paused = False
         container.phase = "running"
         container.facts.started_ns = container.facts.started_ns or time.time_ns()
         world.save(container)

@@ -75,7 +75,7 @@ class Holder:
             return
         send_signal(self._pidfd, signal.SIGKILL)
         self._forget()
-        self._write()
+        self.record()
 
     def notices(self) -> list[str]:
         """What cannot be had back."""
@@ -93,7 +93,7 @@ class Holder:
         try:
             held = Held(pid, start_ticks(pid))
             self._watch(held)
-            self._write()
+            self.record()
         except OSError:
             os.kill(pid, signal.SIGKILL)
             self._forget()
@@ -120,7 +120,8 @@ class Holder:
             os.close(self._pidfd)
             self._pidfd = -1
 
-    def _write(self) -> None:
+    def record(self) -> None:
+        """Write down who they are, for the next supervisor, or the next engine."""
         held = [*self._others, *([self._mine] if self._mine is not None else [])]
         if held:
             write_atomically(self._paths.holders, json.dumps(held).encode(), is_durable=False)

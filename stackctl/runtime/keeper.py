@@ -36,8 +36,10 @@ class Keeper:
         self.failures = dict.fromkeys(_ROLES, 0)
         self.due = dict.fromkeys(_ROLES, 0.0)
         self.started = dict.fromkeys(_ROLES, 0.0)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self.journal = os.open(f"{run}/exits", flags, 0o600)
+        self.journal = self._open_journal()
+
+    def _open_journal(self) -> int:
+        return os.open(f"{self.run}/exits", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def adopt(self, role: str, pid: int) -> None:
         """Go on with a process that an earlier keeper spawned."""
@@ -89,6 +91,8 @@ class Keeper:
             ticks = _start_ticks(found.si_pid)
             status = found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
             try:
+                if not os.fstat(self.journal).st_nlink:  # deleted: the next supervisor reads the one that is there
+                    self.journal = self._open_journal()
                 os.write(self.journal, b"%d %d %d %d\n" % (found.si_pid, ticks, status, time.time_ns()))
             except OSError as error:  # a full /run: the kernel still tells the code to who holds a pidfd
                 print(f"keeper: exits: {error}", file=sys.stderr, flush=True)

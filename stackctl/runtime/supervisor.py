@@ -156,6 +156,7 @@ def _close(world: World) -> None:
         world.networks.close_down()
         world.cgroups.remove_engine(world.paths.engine_id)
         empty_folder(world.paths.trash)
+    world.holder.record()
     world.store.close()
     world.kept.close()
 

@@ -70,6 +70,7 @@ class VolumeStore:
         self.unmount(name)
         # Order: without its spec.json a folder is no volume; one rename makes it trash.
         os.rename(folder, f"{self._paths.trash}/volume-{name}-{time.time_ns()}")
+        fault_point("volume removal: folder in the trash")
 
     def mount(self, volume: Volume) -> None:
         """See that a file system of this machine that a volume is made of is mounted. Raises OSError.

@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -55,7 +56,10 @@ class Bench:
 
     def describe(self, version: str) -> None:
         """Write the stack file."""
-        text = _STACK.format(version=version, port=self.port)
+        self.write(_STACK.format(version=version, port=self.port))
+
+    def write(self, text: str) -> None:
+        """Write another stack file."""
         (self.folder / "compose.yaml").write_text(text, encoding="utf-8")
 
     def run(self, *arguments: str) -> int:
@@ -69,8 +73,11 @@ class Bench:
         passed = self.trace.read_text(encoding="utf-8").splitlines()
         return [f"{step}#{passed[: at + 1].count(step)}" for at, step in enumerate(passed)]
 
-    def run_with_a_kill(self, step: str, *arguments: str) -> None:
-        """Run a command during which a process dies at ``step``, then the same again, which must end well."""
+    def run_with_a_kill(self, step: str, *arguments: str, may_be_done: bool = False) -> None:
+        """Run a command during which a process dies at ``step``, then the same again, which must end well.
+
+        One that ``may_be_done`` may also be refused then, as there may be nothing left to do.
+        """
         doomed = os.pidfd_open(self.pids()["daemon" if step.startswith("apply") else "supervisor"])
         self.trace.write_text("", encoding="utf-8")
         self.plan.write_text(step, encoding="utf-8")
@@ -78,7 +85,7 @@ class Bench:
         select.select([doomed], [], [], 10)
         os.close(doomed)
         assert not self.plan.exists(), f"nothing came by {step!r} in {arguments[0]}"
-        assert self.run(*arguments) == 0, f"{arguments[0]} after a death at {step!r}"
+        assert self.run(*arguments) == 0 or may_be_done, f"{arguments[0]} after a death at {step!r}"
 
     def assert_up(self, step: str) -> None:
         """The stack runs as described, once."""
@@ -88,6 +95,16 @@ class Bench:
 
     def states(self) -> list[tuple[str, str]]:
         return sorted((row["Names"][0], row["State"]) for row in self.client().containers(all=True))
+
+    def frozen(self) -> list[str]:
+        """The containers whose processes really stand still."""
+        found = []
+        for row in self.client().containers(all=True):
+            for path in Path("/sys/fs/cgroup").glob(f"**/stackctl-*/{row['Id']}/"):
+                state = [path / name for name in ("freezer.state", "cgroup.freeze") if (path / name).exists()]
+                if state and state[0].read_text().strip() in ("FROZEN", "1"):
+                    found.append(row["Names"][0])
+        return found
 
     def client(self) -> EngineClient:
         return EngineClient(ensure_engine(self.engine.variables()))
@@ -151,3 +168,79 @@ def _assert_nothing_new(bench: Bench, idle: Leaks) -> None:
     """But for the engine\'s own processes, which were replaced, the machine is as it was with the idle engine."""
     own = tuple(f"process {pid}:" for pid in bench.pids().values())
     assert [thing for thing in idle.wait_until_gone(2.0) if not thing.startswith(own)] == []
+
+
+_SMALL = """\
+name: small
+services:
+  one:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    mem_limit: {memory}m
+    volumes: ["data:/data"]
+    ports: ["127.0.0.1:{port}:80"]
+    networks: {networks}
+  more:
+    image: busybox
+    command: sleep 1000
+    stop_grace_period: 0s
+    network_mode: none
+    deploy: {{replicas: {replicas}}}
+networks: {{default: {{}}, extra: {{}}}}
+volumes: {{data: {{}}}}
+"""
+_FULL = {"memory": "20", "networks": "[default, extra]", "replicas": "3"}
+# What is changed of a container that runs, and of how many there are.
+_LESS = {"memory": "30", "networks": "[default]", "replicas": "1"}
+_UP = ("up", "-d")
+
+
+class Small(NamedTuple):
+    """A command, what is done before it each time, and what of the stack there is after it."""
+
+    before: tuple[tuple[str, ...], ...]
+    command: tuple[str, ...]
+    states: list[tuple[str, str]]
+    least_steps: int
+    wanted: dict[str, str] = _FULL
+    may_be_done: bool = False  # the second time it may be refused: there is nothing left to do
+
+
+_ONE, _MORE = ("/small-one-1", "running"), [(f"/small-more-{n}", "running") for n in (1, 2, 3)]
+_SMALL_CHANGES = {
+    "change of what runs": Small((_UP,), _UP, [_MORE[0], _ONE], 8, wanted=_LESS),
+    "pause": Small((_UP,), ("pause", "one"), [*_MORE, ("/small-one-1", "paused")], 1, may_be_done=True),
+    "unpause": Small((_UP, ("pause", "one")), ("unpause", "one"), [*_MORE, _ONE], 1, may_be_done=True),
+    "rm": Small((_UP, ("stop", "one")), ("rm", "-f", "one"), _MORE, 4),
+    "volume rm": Small((_UP, ("down",)), ("volume", "rm", "small_data"), [], 1, may_be_done=True),
+}
+
+
+@pytest.mark.parametrize("name", _SMALL_CHANGES)
+def test_a_death_at_any_step_of_a_small_change_is_made_good_by_the_same_command(bench: Bench, name: str) -> None:
+    case, seen = _SMALL_CHANGES[name], []
+    _prepare(bench, case)
+    steps = bench.steps_of(*case.command)
+    # What the daemon does between is the same as for every plan; so is each further occurrence.
+    for step in [step for step in steps if step.endswith("#1") and not step.startswith("apply")]:
+        _prepare(bench, case)
+        bench.run_with_a_kill(step, *case.command, may_be_done=case.may_be_done)
+        wait_until(f"all is as wanted after a death at {step!r}", lambda: bench.states() == case.states)
+        assert bench.frozen() == [name for name, state in case.states if state == "paused"], step
+        seen.append(step)
+    assert len(seen) >= case.least_steps, seen
+    if case.command == _UP:
+        assert bench.run("plan", "--detailed-exitcode") == 0
+    assert bench.run("down", "-v") == 0
+    assert wait_for_no_leftovers(bench.engine.root) == []
+
+
+def _prepare(bench: Bench, case: Small) -> None:
+    """Bring the stack to where the command begins, whatever it was before."""
+    bench.write(_SMALL.format(port=bench.port, **_FULL))
+    if "pause" in case.command[0]:
+        bench.run("unpause", "one")
+    for command in case.before:
+        assert bench.run(*command) == 0
+    bench.write(_SMALL.format(port=bench.port, **case.wanted))

@@ -39,6 +39,7 @@ def thaw(world: World, container: Container) -> None:
     """Let the container's processes go on; harmless when they do."""
     if container.facts.is_paused:
         world.cgroups.thaw(world.paths.engine_id, container.id)
+        fault_point("unpause: thawed")
         container.facts.is_paused = False
         world.save(container)
         world.events.tell_container(container, "unpause")

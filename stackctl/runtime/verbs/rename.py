@@ -30,6 +30,7 @@ def rename(world: World, container: Container, new_name: str) -> None:
     world.save_spec(container)
     fault_point("rename: specification written")
     world.save(container)
+    fault_point("rename: row written")
     world.networks.rename(container)
     world.events.tell_container(container, "rename", oldName=f"/{old_name}")
     world.notify(container)
