@@ -12,6 +12,7 @@ from stackctl.model.container import Attachment, JoinNetworks, NoNetwork, Publis
 from stackctl.model.network import NetworkSpec, bridge_options
 from stackctl.runtime import etc_files
 from stackctl.runtime.faults import fault_point
+from stackctl.runtime.kernel import rtnetlink
 from stackctl.runtime.kernel.netlink import Netlink
 from stackctl.runtime.kernel.netns import open_netns
 from stackctl.runtime.loop import Loop
@@ -111,7 +112,17 @@ class Networks:
 
     def notices(self) -> list[str]:
         """Return what was done to the host that its owner should know."""
-        return [*self._notices, *self._watch.notices()]
+        return [*self._notices, *self._watch.notices(), *self._lost_bridges()]
+
+    def _lost_bridges(self) -> list[str]:
+        made = [network for network in self._networks.values() if network.bridge is not None]
+        up = {link.name for link in rtnetlink.links(self._netlink) if link.is_up} if made else set()
+        return [
+            f"the interface {network.bridge.name} of network {network.spec.name} was deleted or is down: nothing is "
+            "reached over it until its containers are restarted (`stackctl restart`)"
+            for network in made
+            if network.bridge is not None and network.bridge.name not in up
+        ]
 
     def _taken(self) -> tuple[Taken, ...]:
         ours = tuple(
@@ -121,8 +132,9 @@ class Networks:
         return (*ours, *host.taken_subnets(self._netlink, resolvers=etc_files.host_resolver().servers))
 
     def _raise_bridge(self, network: Network) -> BridgeInfo:
-        if network.bridge is not None:
+        if network.bridge is not None and bridges.is_well(network.bridge, netlink=self._netlink):
             return network.bridge
+        network.bridge = None  # not yet, or somebody deleted it
         bridge = self._ensure_bridge(network)
         self._traffic.apply()
         return bridge

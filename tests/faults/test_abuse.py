@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+import struct
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from stackctl.client.engine_client import EngineClient
+from stackctl.runtime.kernel import rtnetlink
+from stackctl.runtime.kernel.netlink import Message, Netlink
+from stackctl.runtime.network.bridges import our_bridges
 from tests.support.engine import Engine, kill_at_once
 from tests.support.leaks import wait_for_no_leftovers
 from tests.support.ports import free_port
@@ -50,6 +55,13 @@ def _delete_logs(engine: Engine) -> None:
         path.unlink()
 
 
+def _take_down(name: str) -> Message:
+    """The opposite of what ``set_up`` asks for: the flag is among those to be changed, and not set."""
+    message = rtnetlink.set_up(socket.if_nametoindex(name))
+    family, kind, index, _, changed = struct.unpack_from("=BxHiII", message.body)
+    return message._replace(body=struct.pack("=BxHiII", family, kind, index, 0, changed))
+
+
 _ABUSES = [_truncate_journal, _delete_logs, _delete_sockets, _delete_live_part, _delete_own_code]
 
 
@@ -78,3 +90,22 @@ def test_an_abused_engine_is_well_again_with_the_next_command_and_its_containers
     shared_engine.run("logs", cwd=folder)
     shared_engine.run("down", "-v", cwd=folder)
     assert wait_for_no_leftovers(shared_engine.root) == []
+
+
+@pytest.mark.parametrize("change", [rtnetlink.delete_link, _take_down], ids=["deleted", "down"])
+def test_a_bridge_that_was_deleted_is_told_of_and_a_restart_mends_it(
+    shared_engine: Engine, tmp_path: Path, change: Callable[[str], Message]
+) -> None:
+    (tmp_path / "compose.yaml").write_text(_STACK, encoding="utf-8")
+    shared_engine.run("up", "-d", cwd=tmp_path)
+    with Netlink() as netlink:
+        (bridge,) = our_bridges((shared_engine.root / "engine-id").read_text(), netlink=netlink)
+        netlink.transact([change(bridge.name)])
+
+    notice = f"the interface {bridge.name} of network rough_default was deleted or is down"
+    assert notice in shared_engine.run("engine", "status").out
+    shared_engine.run("restart", "-t", "0", cwd=tmp_path)
+
+    assert notice not in shared_engine.run("engine", "status").out
+    shared_engine.run("exec", "-T", "one", "ping", "-c", "1", "-W", "5", "typed", cwd=tmp_path)
+    shared_engine.run("down", "-v", cwd=tmp_path)

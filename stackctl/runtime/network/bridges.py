@@ -95,6 +95,17 @@ def create_bridge(name: str, *, netlink: Netlink, gateway: str, prefix: int, mtu
     return BridgeInfo(name, index, gateway, prefix, _enable_forwarding())
 
 
+def is_well(bridge: BridgeInfo, *, netlink: Netlink) -> bool:
+    """Say whether it is up, and nobody has deleted it or made another in its place. Raises NetlinkError."""
+    try:
+        link = rtnetlink.parse_link(_ask(netlink, [rtnetlink.get_link(bridge.name)])[-1].body)
+    except NetlinkError as failure:
+        if failure.errno != errno.ENODEV:
+            raise
+        return False
+    return link.ifindex == bridge.index and link.is_up
+
+
 def remove_bridge(name: str, *, netlink: Netlink) -> None:
     """Remove a bridge; one that is gone is no error. Raises NetlinkError."""
     try:
