@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from stackctl.cli import declared
+from stackctl.cli import declared, known_answer
 from stackctl.cli.settings import Settings, current_settings
 from stackctl.cli.stack_files import load_request, loaded_document
 from stackctl.errors import UsageError
@@ -59,6 +59,8 @@ def config(
     else:
         document = _pinned(settings, loaded_document(settings, request), flags)
         text = _of_document(document, wanted, hashed, form, flags)
+        if not (output or flags["resolve_image_digests"] or flags["lock_image_digests"]):
+            known_answer.keep(settings, "" if quiet else text)
     if quiet:
         return
     if output:

@@ -12,6 +12,11 @@ def main() -> None:
     """Be the command, and exit."""
     if receipt.answer(sys.argv[1:], os.environ):
         _leave()
+    if "config" in sys.argv:
+        from stackctl.cli import known_answer
+
+        if known_answer.answer(sys.argv[1:], os.environ):
+            _leave()
     if "ps" in sys.argv:
         from stackctl.cli import quick_ps
 

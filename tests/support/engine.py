@@ -50,7 +50,8 @@ class Engine:
     def variables(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment that makes a command talk to this engine."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        return {**kept, "STACKCTL_ROOT": str(self.root), **self.environment, **(extra or {})}
+        own = {"STACKCTL_ROOT": str(self.root), "XDG_CACHE_HOME": f"{self.root}-cache"}
+        return {**kept, **own, **self.environment, **(extra or {})}
 
     def run(
         self,

@@ -114,6 +114,33 @@ def test_the_receipt_gate_loads_itself_only(tmp_path: Path) -> None:
     }
 
 
+def test_what_config_said_is_said_again_by_the_gate_alone(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: host}}\n")
+    script = (
+        "import os, sys; leave = os._exit; before = set(sys.modules)\n"
+        "def tell(status): print(*set(sys.modules) - before, file=sys.stderr, flush=True); leave(status)\n"
+        "os._exit = tell\n"
+        "from stackctl.cli.entry import main; main()"
+    )
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin"}
+    argv = [sys.executable, "-c", script, "config"]
+    first, second = (
+        subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+
+    assert first.stdout == second.stdout != ""
+    loaded = set(second.stderr.split()) - {"_blake2"}
+    assert loaded == {
+        "__future__",
+        "stackctl",
+        "stackctl.cli",
+        "stackctl.cli.entry",
+        "stackctl.cli.known_answer",
+        "stackctl.cli.receipt",
+    }
+
+
 def test_the_gate_looks_where_engines_are(tmp_path: Path) -> None:
     paths = open_engine(str(tmp_path / "root"))
 
