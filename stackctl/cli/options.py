@@ -20,6 +20,13 @@ def services_argument(command: F) -> F:
     return click.argument("services", nargs=-1, metavar="[SERVICE]...")(command)
 
 
+def list_form(text: str) -> str:
+    """Return how to print a list: ``table``, ``json`` or a template. Raises UsageError for another word."""
+    if text in ("table", "json") or "{{" in text:
+        return text
+    raise UsageError(f'unsupported --format value "{text}"', hint="table, json, or a template such as {{.Name}}")
+
+
 def timeout_option(command: F) -> F:
     """Add how long containers may take to stop, for click."""
     import click  # as above

@@ -11,13 +11,15 @@ import click
 
 from stackctl.cli.connect import known_engine
 from stackctl.cli.containers import Listed
+from stackctl.cli.options import list_form
 from stackctl.cli.render.stats import HEAD, Row, row_of, row_text
 from stackctl.cli.render.table import table
+from stackctl.cli.render.template import formatted
 from stackctl.cli.settings import current_settings
 from stackctl.cli.stack_files import project_of
 from stackctl.cli.targets import containers_of, of_services
 from stackctl.client.engine_client import EngineClient
-from stackctl.errors import NotFound, UsageError
+from stackctl.errors import NotFound
 
 _CYCLE_S: Final = 1.0
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\033[H", "\033[K", "\033[J"
@@ -26,14 +28,13 @@ Samples = dict[str, dict[str, Any]]
 
 @click.command()
 @click.option("-a", "--all", "is_all", is_flag=True, help="Containers that do not run, too.")
-@click.option("--format", "format_", default="table", metavar="table|json", help="How to print.")
+@click.option("--format", "format_", default="table", metavar="table|json|TEMPLATE", help="How to print.")
 @click.option("--no-stream", is_flag=True, help="Print once, and end.")
 @click.option("--no-trunc", is_flag=True, help="Whole container ids.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 def stats(is_all: bool, format_: str, no_stream: bool, no_trunc: bool, services: tuple[str, ...]) -> None:
     """Show what containers use of the machine, again and again."""
-    if format_ not in ("table", "json"):
-        raise UsageError(f"--format {format_!r} is not supported yet: table or json", code="not-supported")
+    format_ = list_form(format_)
     settings = current_settings()
     engine = known_engine(settings)
     project = project_of(settings)
@@ -67,6 +68,11 @@ def _print(rows: list[Row], format_: str, *, is_once: bool, is_whole: bool) -> N
     if format_ == "json":
         for row in rows:
             print(json.dumps(row_text(row), separators=(",", ":")))
+        sys.stdout.flush()
+        return
+    if "{{" in format_:
+        shapes = [{**row_text(row), **({"ID": row.id} if is_whole else {})} for row in rows]
+        sys.stdout.write(formatted(format_, shapes))
         sys.stdout.flush()
         return
     lines = [(row.id if is_whole else row.id[:12], *list(row_text(row).values())[-7:]) for row in rows]

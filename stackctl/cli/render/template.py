@@ -20,6 +20,11 @@ _HEADS: Final = {
     "CreatedAt": "CREATED AT",
     "RunningFor": "CREATED",
     "LocalVolumes": "LOCAL VOLUMES",
+    "CPUPerc": "CPU %",
+    "MemPerc": "MEM %",
+    "MemUsage": "MEM USAGE / LIMIT",
+    "NetIO": "NET I/O",
+    "BlockIO": "BLOCK I/O",
 }
 
 Row = Mapping[str, Any]
