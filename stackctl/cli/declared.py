@@ -115,10 +115,13 @@ class Command:
                 continue
             name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
             option = options.get(name)
-            if option is None or (equals and not option.takes_value):
+            if option is None:
                 return None
             if not option.takes_value:
-                values[option.dest] = name != option.opposite
+                is_on = truth(value) if equals else True
+                if is_on is None:
+                    return None
+                values[option.dest] = is_on == (name != option.opposite)
             elif not _take(option, value if equals else left.pop() if left else "-", values):
                 return None
         return values if self._place([*arguments, *reversed(left)], values) else None
@@ -135,6 +138,13 @@ class Command:
             if one.is_required and not values[one.dest]:
                 return False
         return not words
+
+
+def truth(text: str) -> bool | None:
+    """Return what ``--flag=TEXT`` says, in the words of Docker's command line; None if it says neither."""
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    return False if text in ("0", "f", "F", "false", "FALSE", "False") else None
 
 
 def _take(option: Parameter, text: str, values: dict[str, Any]) -> bool:

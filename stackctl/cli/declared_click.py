@@ -7,18 +7,20 @@ from typing import Any, assert_never
 import click
 
 from stackctl.cli.declared import Choice, Command, Number, Parameter, Type, Whole
+from stackctl.cli.flags import with_truths
 from stackctl.cli.options import refuse
 
 
 def click_command(command: Command, name: str) -> click.Command:
     """Return click's form of a declared command."""
-    return click.Command(
+    found = click.Command(
         name,
         callback=command.function,
         params=[_parameter(one) for one in command.parameters],
         help=command.function.__doc__,
         context_settings={"allow_interspersed_args": not command.passes_on, "ignore_unknown_options": False},
     )
+    return with_truths(found)
 
 
 def _parameter(one: Parameter) -> click.Parameter:

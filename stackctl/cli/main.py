@@ -13,12 +13,17 @@ from stackctl.cli.commands import COMMANDS, NOT_YET
 from stackctl.cli.declared import Command
 from stackctl.cli.ending import INTERRUPTED, forget_output, show
 from stackctl.cli.failure import Failure
+from stackctl.cli.flags import with_truths, without_truths
 from stackctl.cli.settings import ANSI, PROGRESS, Settings, choose_ansi, choose_engine, choose_progress, use
 from stackctl.errors import UsageError
 
 
 class LazyGroup(click.Group):
     """Knows its commands by the table; imports the one that is called."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, after ``--flag=true`` and ``--flag=false``, which it does not know."""
+        return super().parse_args(ctx, without_truths(self, ctx, args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the table's order."""
@@ -37,7 +42,7 @@ class LazyGroup(click.Group):
 
             return click_command(found, cmd_name)
         assert isinstance(found, click.Command)
-        return found
+        return with_truths(found)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -180,3 +180,28 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     )
     os.close(write)
     assert process.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "is_quiet"),
+    [
+        (["config", "--quiet=true"], True),
+        (["config", "-q=1"], True),
+        (["config", "--quiet", "--quiet=false"], False),
+        (["--all-resources=true", "config", "--quiet=F"], False),
+    ],
+)
+def test_a_flag_can_be_given_a_truth(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[str], is_quiet: bool
+) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: i}}\n")
+    monkeypatch.chdir(tmp_path)
+
+    status, out, err = call(*line)
+
+    assert (status, out == "", err) == (0, is_quiet, "")
+
+
+def test_words_of_another_program_are_its_own(call: Call) -> None:
+    assert "'--detach' does not take a value" in call("run", "--detach=perhaps", "web")[2]
+    assert "does not take a value" not in call("exec", "web", "ls", "--detach=false")[2]

@@ -34,7 +34,26 @@ def _clicks(name: str, words: list[str]) -> dict[str, Any] | None:
 
 
 _WORDS = st.sampled_from(
-    ["web", "db", "-", "--", "", "3", "-1", "1.5", "a=b", "web=3", "-e", "A=1", "-it", "-tail", "--help", "--nothing"]
+    [
+        "web",
+        "db",
+        "-",
+        "--",
+        "",
+        "3",
+        "-1",
+        "1.5",
+        "a=b",
+        "web=3",
+        "-e",
+        "A=1",
+        "-it",
+        "-tail",
+        "--help",
+        "--nothing",
+        "true",
+        "f",
+    ]
 )
 
 
