@@ -24,6 +24,8 @@ VERSION: Final = PREFIX + "version"
 NETWORK: Final = PREFIX + "network"
 VOLUME: Final = PREFIX + "volume"
 REPLACE: Final = PREFIX + "replace"
+CONTENT: Final = "stackctl.content"
+"""The key of a config or secret in its stack file, where the engine keeps such things."""
 
 ANONYMOUS_VOLUME: Final = "com.docker.volume.anonymous"
 BUILD: Final = "stackctl.build"

@@ -9,6 +9,7 @@ from stackctl.model.container import ContainerSpec
 from stackctl.model.health import Health, ProbeResult
 from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
+from stackctl.model.service import ContentKind, ServiceSpec
 from stackctl.model.volume import VolumeSpec
 
 ContainerState = Literal["created", "running", "restarting", "paused", "exited"]
@@ -109,6 +110,63 @@ class ObservedVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedTask:
+    """One container that an engine runs for a service, or ran: ``web.2``, or ``web.NODE`` of a global one.
+
+    ``state`` is the engine's word; ``is_wanted`` tells whether it is meant to run, or to have run, under what the
+    service is now. ``exit_code`` is None unless it ended by itself.
+    """
+
+    id: str
+    name: str
+    node: str
+    state: str
+    is_wanted: bool
+    image: str = ""
+    error: str = ""
+    exit_code: int | None = None
+    since_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedService:
+    """One live service of an engine that runs the containers of services by itself.
+
+    ``update`` is how its last change goes: "" when there was none, else ``updating``, ``paused``, ``completed``,
+    ``rollback_started``, ``rollback_paused``, ``rollback_completed``. ``previous_contents`` has (kind, name) of the
+    configs and secrets that the specification before this one used. ``wanted`` and ``running`` count tasks.
+    """
+
+    id: str
+    name: str
+    spec: ServiceSpec
+    key: ResourceKey | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    previous_contents: tuple[tuple[str, str], ...] = ()
+    update: str = ""
+    update_message: str = ""
+    wanted: int = 0
+    running: int = 0
+    completed: int = 0
+    tasks: tuple[ObservedTask, ...] = ()
+    created_ns: int = 0
+
+    def label(self, key: str) -> str:
+        """Return the label's value, "" when it is not there."""
+        return dict(self.labels).get(key, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedContent:
+    """One config or secret that an engine keeps."""
+
+    kind: ContentKind
+    name: str
+    id: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """Everything that carries the stack's label, and whatever has a name the stack wants."""
 
@@ -116,4 +174,6 @@ class Observed:
     containers: tuple[ObservedContainer, ...] = ()
     networks: tuple[ObservedNetwork, ...] = ()
     volumes: tuple[ObservedVolume, ...] = ()
+    services: tuple[ObservedService, ...] = ()
+    contents: tuple[ObservedContent, ...] = ()
     fingerprint: str = field(default="", compare=False)

@@ -15,6 +15,7 @@ from stackctl.model.container import ContainerSpec
 from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import Condition
 from stackctl.model.volume import VolumeSpec
+from stackctl.reconcile.service_action import ServiceAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +198,5 @@ Action: TypeAlias = (
     | RenameContainer
     | UpdateContainer
     | AwaitCondition
+    | ServiceAction
 )

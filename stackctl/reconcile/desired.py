@@ -118,7 +118,7 @@ def desired(
         name: service_spec(stack, service, images[name], contents, version) for name, service in stack.services.items()
     }
     networks = {
-        ResourceKey("network", key): _label_network(stack, key, spec, version) for key, spec in stack.networks.items()
+        ResourceKey("network", key): label_network(stack, key, spec, version) for key, spec in stack.networks.items()
     }
     volumes = {
         ResourceKey("volume", key): _label_volume(stack, key, spec, version) for key, spec in stack.volumes.items()
@@ -235,7 +235,8 @@ def _anonymous_volumes(
     }
 
 
-def _label_network(stack: Stack, key: str, spec: NetworkSpec, version: str) -> NetworkSpec:
+def label_network(stack: Stack, key: str, spec: NetworkSpec, version: str) -> NetworkSpec:
+    """Return the network with the labels that say whose it is; an external one as it is."""
     if spec.is_external:
         return spec
     marks = {

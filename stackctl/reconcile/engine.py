@@ -26,7 +26,8 @@ class Traits:
     ``ignored_fields`` those whose change needs nothing done at all. Without ``can_lift_limits`` a limit changes live to
     another one only, not to none; ``fixed_limits`` are the fields of Limits that never do. Without ``can_share_ports``
     each host port is one container's. With ``can_switch_traffic`` a container can be started without traffic, and get
-    that of another.
+    that of another. With the grain ``service`` it is told of whole services, and runs their containers by itself: see
+    ``reconcile.services``. ``network_driver`` is the kind of network that a stack gets which asks for none.
     """
 
     live_fields: frozenset[str] = frozenset({"limits", "restart"})
@@ -36,6 +37,8 @@ class Traits:
     fixed_limits: frozenset[str] = frozenset()
     can_share_ports: bool = True
     can_switch_traffic: bool = False
+    grain: Literal["container", "service"] = "container"
+    network_driver: str = "bridge"
 
 
 PullPolicy = Literal["always", "missing", "never"]
@@ -62,6 +65,8 @@ class ResourceNames:
     containers: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
 
 
 CancelCheck = Callable[[], bool]

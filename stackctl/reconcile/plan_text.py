@@ -23,6 +23,15 @@ from stackctl.reconcile.action import (
     UpdateContainer,
 )
 from stackctl.reconcile.plan import Change, ChangeKind, Plan, Step
+from stackctl.reconcile.service_action import (
+    AwaitService,
+    CreateContent,
+    CreateService,
+    RemoveContent,
+    RemoveService,
+    ServiceAction,
+    UpdateService,
+)
 
 _SYMBOLS: Final[dict[ChangeKind, str]] = {
     "create": "+",
@@ -66,6 +75,8 @@ def action_title(action: Action) -> str:
             return f"remove volume {name}"
         case RenameContainer(name, new_name):
             return f"rename {name} to {new_name}"
+        case CreateContent() | RemoveContent() | CreateService() | UpdateService() | RemoveService() | AwaitService():
+            return _service_title(action)
         case _:
             return _container_title(action)
 
@@ -94,6 +105,24 @@ def _container_title(
             return f"update {name}"
         case AwaitCondition(names, condition):
             return f"await {condition.removeprefix('service_')} of {' '.join(names)}"
+        case _:
+            assert_never(action)
+
+
+def _service_title(action: ServiceAction) -> str:
+    match action:
+        case CreateContent(spec):
+            return f"create {spec.kind} {spec.name}"
+        case RemoveContent(kind, name):
+            return f"remove {kind} {name}"
+        case CreateService(service):
+            return f"create service {service.name}"
+        case UpdateService(service):
+            return f"update service {service.name}"
+        case RemoveService(name):
+            return f"remove service {name}"
+        case AwaitService(name, condition):
+            return f"await {condition.removeprefix('service_')} of service {name}"
         case _:
             assert_never(action)
 
