@@ -11,12 +11,15 @@ from typing import Final
 from stackctl import labels
 from stackctl.model.container import (
     Attachment,
+    BindMount,
     HostNetwork,
     JoinNetworks,
     NoNetwork,
+    TmpfsMount,
     VolumeMount,
 )
 from stackctl.model.deploy import RestartRule, UpdatePolicy
+from stackctl.model.health import HealthCheckOverride
 from stackctl.model.key import ResourceKey
 from stackctl.model.network import NetworkSpec
 from stackctl.model.service import ContentSpec, ServiceSpec, TaskContent, TaskMount
@@ -138,7 +141,7 @@ def _service(
         rollback=deploy.rollback or UpdatePolicy(),
         stop_signal=service.stop_signal,
         stop_grace_s=service.stop_grace_s,
-        health=service.healthcheck,
+        health=_health(service.healthcheck),
         cap_add=tuple(sorted(service.cap_add)),
         cap_drop=tuple(sorted(service.cap_drop)),
         read_only=service.read_only,
@@ -170,12 +173,24 @@ def _labels(stack: Stack, service: Service, version: str) -> tuple[tuple[str, st
 
 
 def _mounts(service: Service) -> tuple[TaskMount, ...]:
+    """What such an engine has no words for is left out: whether the source of a bind mount may be made, options of a
+    tmpfs."""
     found: list[TaskMount] = []
     for mount in service.mounts:
-        if isinstance(mount, ContentUse):
-            continue
-        found.append(mount)
+        match mount:
+            case BindMount():
+                found.append(replace(mount, create_source=True))
+            case TmpfsMount():
+                found.append(replace(mount, options=(), mode=mount.mode or None))
+            case VolumeMount():
+                found.append(mount)
+            case ContentUse():
+                pass
     return tuple(sorted(found, key=lambda mount: mount.target))
+
+
+def _health(check: HealthCheckOverride | None) -> HealthCheckOverride | None:
+    return None if check is None else replace(check, start_period_s=check.start_period_s or None)
 
 
 def _volumes(stack: Stack, service: Service) -> tuple[VolumeSpec, ...]:

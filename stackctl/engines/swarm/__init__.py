@@ -1,0 +1,1 @@
+"""A Docker Swarm behind the Engine protocol: its grain is the service."""
