@@ -14,7 +14,7 @@ from stackctl.engines.docker.observe import time_ns
 from stackctl.engines.memory_services import service_key, used_contents
 from stackctl.engines.observing import network_key
 from stackctl.engines.swarm.labels import IMAGE, NAMESPACE, read, short_name
-from stackctl.model.container import Attachment, BindMount, Dns, Limits, TmpfsMount, Ulimit, VolumeMount
+from stackctl.model.container import Attachment, BindMount, Dns, TmpfsMount, Ulimit, VolumeMount
 from stackctl.model.deploy import (
     EndpointMode,
     LogDriver,
@@ -27,6 +27,7 @@ from stackctl.model.deploy import (
     UpdatePolicy,
 )
 from stackctl.model.health import HealthCheckOverride
+from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
 from stackctl.model.observed import ObservedContent, ObservedNetwork, ObservedService
 from stackctl.model.service import ContentKind, ServiceSpec, TaskContent, TaskMount
