@@ -12,11 +12,11 @@ from stackctl.client.address import EngineAddress, Kind, parse_engine
 from stackctl.client.docker_api import DockerApi
 from stackctl.client.http import request
 from stackctl.diagnostics import Diagnostic
-from stackctl.errors import EngineError, UsageError
+from stackctl.errors import EngineError
 
 if TYPE_CHECKING:
     from stackctl.client.connection import Dialer
-    from stackctl.engines.stacks import Stacks
+    from stackctl.engines.hosting import StackHost
 
 _LEAST: Final = (1, 41)
 _NEWEST: Final = (1, 51)
@@ -31,9 +31,13 @@ def foreign_engine(settings: Settings, *, patience_s: float) -> HostedClient:
     dialer: Any = address.dialer
     dialer = replace(dialer, prefix=f"/v{version[0]}.{version[1]}")
 
-    def host() -> Stacks:
+    def host() -> StackHost:
         return _stacks(settings, address.kind, dialer, patience_s)
 
+    if address.kind == "swarm":
+        from stackctl.cli.swarm_client import SwarmClient  # only for a Swarm
+
+        return SwarmClient(dialer, host, version=version, patience_s=patience_s)
     return HostedClient(dialer, host, version=version, patience_s=patience_s)
 
 
@@ -54,10 +58,12 @@ def _spoken(address: EngineAddress, patience_s: float) -> tuple[int, int]:
     return min(found, _NEWEST)
 
 
-def _stacks(settings: Settings, kind: Kind, dialer: Dialer, patience_s: float) -> Stacks:
+def _stacks(settings: Settings, kind: Kind, dialer: Dialer, patience_s: float) -> StackHost:
     """Return what plans and applies stacks on the engine, in this process."""
     if kind == "swarm":
-        raise UsageError("engines of the kind swarm are not supported yet", code="not-supported")
+        from stackctl.engines.swarm.stacks import swarm_stacks  # as below
+
+        return swarm_stacks(DockerApi(dialer, patience_s=patience_s), settings.environment)
     from stackctl.engines.docker.hosting import docker_stacks  # planner and all: only for what changes stacks
 
     api = DockerApi(dialer, patience_s=patience_s)

@@ -20,7 +20,7 @@ from stackctl.labels import SPEC
 from stackctl.wire.protocol import PROTOCOL
 
 if TYPE_CHECKING:
-    from stackctl.engines.stacks import Stacks
+    from stackctl.engines.hosting import StackHost
     from stackctl.wire.stack_request import RunRequest, StackRequest
 
 _SAYS_FRAMED: Final = (1, 42)
@@ -33,14 +33,14 @@ class HostedClient(EngineClient):
     wants_dockerfile = True
 
     def __init__(
-        self, where: Where, host: Callable[[], Stacks], *, version: tuple[int, int], patience_s: float
+        self, where: Where, host: Callable[[], StackHost], *, version: tuple[int, int], patience_s: float
     ) -> None:
         super().__init__(where, patience_s=patience_s)
         self._host = host
         self._version = version
 
     @cached_property
-    def _stacks(self) -> Stacks:
+    def _stacks(self) -> StackHost:
         return self._host()
 
     # -- what only our own engine has -----------------------------------------------------------------

@@ -98,7 +98,7 @@ def up(services: tuple[str, ...], detach: bool, wait: bool, wait_timeout: float,
     )
     engine = start_engine(settings)
     request = with_contexts(settings, engine, document, request)
-    if detach or wait or given["no_start"]:
+    if detach or wait or given["no_start"] or engine.keeps_services:
         pids = engine_processes(settings)
         ending = perform(settings, engine, document.name, request, title="up")
         ending.raise_failure()

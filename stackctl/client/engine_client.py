@@ -25,6 +25,9 @@ class EngineClient(NetworkVolumeCalls):
 
     wants_dockerfile = False
 
+    keeps_services = False
+    """Whether it runs services for good, whoever looks on: then nothing is attached to, and nothing stopped."""
+
     # -- engine ---------------------------------------------------------------------------------------
 
     def ping(self) -> None:

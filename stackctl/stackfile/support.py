@@ -15,6 +15,7 @@ from stackctl.stackfile.document import Document, DocumentPlaces
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
+from stackctl.stackfile.support_swarm import SWARM_RULES
 from stackctl.stackfile.support_table import Table, Verdict, minor, no
 from stackctl.stackfile.support_tables import FREE_VALUES, TABLES, EngineKind
 from stackctl.stackfile.transform import is_remote
@@ -51,11 +52,20 @@ def check(document: Document, engine: EngineKind = "built-in") -> tuple[Diagnost
     for finding in _walk(document.tree, TABLES.get(engine, TABLES["built-in"]), ()):
         _report(finding, places, problems)
     for path, value in _values(document.tree):
-        is_free = (path[0], path[2]) in FREE_VALUES.get(engine, ())
-        rule = None if is_free else _RULES.get((path[0], "*", path[2]))
-        for finding in rule(value, path) if rule is not None else ():
+        for finding in _findings(path, value, engine):
             _report(finding, places, problems)
     return problems.all()
+
+
+def _findings(path: Path, value: Json, engine: EngineKind) -> Iterator[_Finding]:
+    key = (str(path[0]), str(path[2]))
+    if engine == "swarm" and key in SWARM_RULES:
+        own = SWARM_RULES[key]
+        for where, verdict in own(value, path) if own is not None else ():
+            yield _Finding(where, verdict, is_value=True)
+        return
+    rule = None if key in FREE_VALUES.get(engine, ()) else _RULES.get((key[0], "*", key[1]))
+    yield from rule(value, path) if rule is not None else ()
 
 
 def _walk(value: Json, table: Table, path: Path) -> Iterator[_Finding]:

@@ -21,6 +21,7 @@ from stackctl.model.container import (
 from stackctl.model.deploy import RestartRule, UpdatePolicy
 from stackctl.model.health import HealthCheckOverride
 from stackctl.model.key import ResourceKey
+from stackctl.model.limits import Limits
 from stackctl.model.network import NetworkSpec
 from stackctl.model.service import ContentSpec, ServiceSpec, TaskContent, TaskMount
 from stackctl.model.stack import ContentSource, ContentUse, Service, Stack
@@ -32,6 +33,8 @@ from stackctl.reconcile.services.origin import service_origin
 
 _NAME_CHARACTERS: Final = 64
 _SUFFIX_CHARACTERS: Final = 12
+_SHM: Final = "/dev/shm"
+_SHM_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def _service(
         ports=tuple(sorted(deploy.ports, key=lambda port: (port.published, port.target, port.protocol))),
         dns=service.dns,
         extra_hosts=tuple(sorted(service.extra_hosts)),
-        limits=replace(service.limits, memory_reservation_bytes=0),
+        limits=_limits(service),
         reservations=deploy.reservations,
         ulimits=tuple(sorted(service.ulimits, key=lambda ulimit: ulimit.name)),
         sysctls=tuple(sorted(service.sysctls)),
@@ -174,8 +177,10 @@ def _labels(stack: Stack, service: Service, version: str) -> tuple[tuple[str, st
 
 def _mounts(service: Service) -> tuple[TaskMount, ...]:
     """What such an engine has no words for is left out: whether the source of a bind mount may be made, options of a
-    tmpfs."""
+    tmpfs. ``shm_size`` becomes a mount of that size."""
     found: list[TaskMount] = []
+    if service.shm_size_bytes != _SHM_BYTES and all(mount.target != _SHM for mount in service.mounts):
+        found.append(TmpfsMount(target=_SHM, size_bytes=service.shm_size_bytes))
     for mount in service.mounts:
         match mount:
             case BindMount():
@@ -189,8 +194,14 @@ def _mounts(service: Service) -> tuple[TaskMount, ...]:
     return tuple(sorted(found, key=lambda mount: mount.target))
 
 
+def _limits(service: Service) -> Limits:
+    """Of all limits there are these three."""
+    limits = service.limits
+    return Limits(nano_cpus=limits.nano_cpus, memory_bytes=limits.memory_bytes, pids=limits.pids)
+
+
 def _health(check: HealthCheckOverride | None) -> HealthCheckOverride | None:
-    return None if check is None else replace(check, start_period_s=check.start_period_s or None)
+    return None if check is None else replace(check, start_period_s=check.start_period_s or None, start_interval_s=None)
 
 
 def _volumes(stack: Stack, service: Service) -> tuple[VolumeSpec, ...]:
