@@ -52,6 +52,11 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "RenameContainer": ("Container", "Renaming", "Renamed"),
     "UpdateContainer": ("Container", "Updating", "Updated"),
     "SwitchTraffic": ("Container", "Taking over", "Took over"),
+    "CreateContent": ("", "Creating", "Created"),
+    "RemoveContent": ("", "Removing", "Removed"),
+    "CreateService": ("Service", "Creating", "Created"),
+    "UpdateService": ("Service", "Updating", "Updated"),
+    "RemoveService": ("Service", "Removing", "Removed"),
 }
 # condition -> what is waited for, word once met
 _CONDITIONS: Final[Mapping[str, tuple[str, str]]] = {
@@ -84,14 +89,15 @@ class Course:
         for change in _objects(plan.get("changes")):
             name, kind = str(change.get("name")), change.get("change")
             parts = str(change.get("key")).split("/")
-            if parts[0] != "container":
+            if parts[0] not in ("container", "service"):
                 continue
             self._services[name] = parts[1] if len(parts) > 1 else name
             if kind == "replace":
                 self._replaced.add(name)
             if kind == "keep":
                 # A reason to stay as it is: it has ended, as it should.
-                yield Update(f"Container {name}", "done", "Exited" if change.get("reasons") else "Running")
+                word = "Exited" if change.get("reasons") else "Running"
+                yield Update(f"{parts[0].capitalize()} {name}", "done", word)
         for step in _objects(plan.get("steps")):
             self._note_who_waits(step)
             self._actions[int(step.get("n") or 0)] = str(step.get("action") or "")
@@ -100,7 +106,7 @@ class Course:
                 self._final_names[before] = after
 
     def _note_who_waits(self, step: Mapping[str, Any]) -> None:
-        if step.get("action") == "StartContainer":
+        if step.get("action") in ("StartContainer", "CreateService", "UpdateService"):
             service = self._service(_target(step))
             for before in (*(step.get("after") or ()), *(step.get("soft_after") or ())):
                 self._waiting.setdefault(before, []).append(service)
@@ -109,7 +115,7 @@ class Course:
         """Take the event of a step; yield what it changes."""
         number = int(event.get("n") or 0)
         action = str(event.get("action") or self._actions.get(number, ""))
-        if action == "AwaitCondition":
+        if action in ("AwaitCondition", "AwaitService"):
             yield from self._follow_wait(number, event)
         elif action in _WORDS:
             yield from self._follow_action(action, event)
@@ -117,6 +123,8 @@ class Course:
     def _follow_action(self, action: str, event: Event) -> Iterator[Update]:
         kind, doing, done = _WORDS[action]
         name = _target(event)
+        # Configs and secrets are told apart by the title alone.
+        kind = kind or str(event.get("title")).split(" ")[1].capitalize()
         if action == "KillContainer":
             name = name.partition(" with ")[0]
         if str(event.get("because") or "").startswith("rollback"):
@@ -136,14 +144,15 @@ class Course:
     def _follow_wait(self, number: int, event: Event) -> Iterator[Update]:
         condition, _, names = _target(event).partition(" of ")
         verb, done = _CONDITIONS.get(condition, (condition, "Healthy"))
-        containers = [self._final_names.get(name, name) for name in names.split()]
+        kind = "Service" if names.startswith("service ") else "Container"
+        containers = [self._final_names.get(name, name) for name in names.removeprefix("service ").split()]
         if event.get("state") == "started":
             services = dict.fromkeys(self._service(name) for name in containers)
             self._waits[number] = Wait(tuple(services), verb, self._why(number, event))
         elif event.get("state") != "waiting":
             self._waits.pop(number, None)
         for name in containers:
-            yield from _updates(f"Container {name}", event, doing="Waiting", done=done)
+            yield from _updates(f"{kind} {name}", event, doing="Waiting", done=done)
 
     def _service(self, container: str) -> str:
         return self._services.get(container) or _service_of(container)
@@ -174,7 +183,7 @@ def _target(step: Event) -> str:
     """Return what follows the verb in a title: ``create network shop_default`` → ``shop_default``."""
     title = str(step.get("title") or "")
     _, _, rest = title.partition(" ")
-    for kind in ("image ", "network ", "volume "):
+    for kind in ("image ", "network ", "volume ", "service ", "config ", "secret "):
         if rest.startswith(kind):
             return rest.removeprefix(kind)
     return rest
