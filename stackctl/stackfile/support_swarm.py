@@ -59,6 +59,7 @@ SWARM: Final[Mapping[tuple[str, ...], Verdict]] = {
     (*_S, "networks", "*", "ipv4_address"): no("a Swarm gives out the addresses of tasks", "use the service's name"),
     (*_S, "networks", "*", "ipv6_address"): no("a Swarm gives out the addresses of tasks", "use the service's name"),
     (*_S, "networks", "*", "mac_address"): _NOT_SENT,
+    (*_S, "networks", "*", "interface_name"): minor("interfaces are named by the engine"),
     (*_S, "networks", "*", "driver_opts"): _NOT_SENT_MINOR,
     (*_S, "networks", "*", "priority"): _NOT_SENT_MINOR,
     (*_S, "networks", "*", "gw_priority"): _NOT_SENT_MINOR,
@@ -132,6 +133,7 @@ SWARM_RULES: Final[Mapping[tuple[str, str], Rule | None]] = {
     ("services", "userns_mode"): None,
     ("services", "uts"): None,
     ("networks", "driver"): _driver,
+    ("networks", "driver_opts"): None,
     ("networks", "enable_ipv6"): None,
     ("volumes", "driver"): None,
 }
