@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.docker_host import DockerHost, running_docker
+from tests.support.docker_host import DockerHost, running_docker, running_swarm
 from tests.support.engine import Engine
 from tests.support.images import busybox_image, docker_save_archive
 from tests.support.init import go_on_below_an_init
@@ -113,5 +113,13 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Pat
 def docker_host(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Path) -> Iterator[DockerHost]:
     """A Docker Engine for all tests of a module, with the image ``busybox:latest``."""
     with running_docker(tmp_path_factory.mktemp("docker")) as host:
+        host.load(busybox_archive)
+        yield host
+
+
+@pytest.fixture(scope="module")
+def swarm_host(tmp_path_factory: pytest.TempPathFactory, busybox_archive: Path) -> Iterator[DockerHost]:
+    """A Swarm of one machine for all tests of a module, with the image ``busybox:latest``."""
+    with running_swarm(tmp_path_factory.mktemp("swarm")) as host:
         host.load(busybox_archive)
         yield host

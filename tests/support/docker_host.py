@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +49,12 @@ class DockerHost:
 
 
 @contextlib.contextmanager
-def running_docker(folder: Path, *options: str) -> Iterator[DockerHost]:
+def running_docker(
+    folder: Path, *options: str, namespaces: Sequence[str] = (), first: str = ""
+) -> Iterator[DockerHost]:
     """Have a Docker Engine until the end of the block.
+
+    ``namespaces`` are further ones it gets of its own, as options of ``unshare``; ``first`` is a command run in them.
 
     It leaves the machine's firewall alone, so containers reach each other but not the outside; published ports are
     carried by its proxy. Storage is plain copies, for it may lie on a file system without overlays.
@@ -63,7 +67,8 @@ def running_docker(folder: Path, *options: str) -> Iterator[DockerHost]:
     folder.mkdir(parents=True, exist_ok=True)
     host = DockerHost(folder)
     argv = [
-        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _INIT, "dockerd",
+        "unshare", "--mount", "--pid", *namespaces, "--fork", "--kill-child", "--mount-proc",
+        "sh", "-c", f"{first}\n{_INIT}", "dockerd",
         "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid",
         "--host", host.url, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false",
         "--cgroup-parent", f"/{_CGROUP}", "--exec-opt", "native.cgroupdriver=cgroupfs", *options,
@@ -78,6 +83,15 @@ def running_docker(folder: Path, *options: str) -> Iterator[DockerHost]:
     finally:
         _end(host, daemon)
         _remove_cgroups()
+
+
+@contextlib.contextmanager
+def running_swarm(folder: Path) -> Iterator[DockerHost]:
+    """Have a Swarm of one machine, with a network stack of its own, until the end of the block."""
+    link = "ip link set lo up; ip link add up0 type bridge; ip address add 10.77.0.1/24 dev up0; ip link set up0 up"
+    with running_docker(folder, namespaces=("--net",), first=link) as host:
+        host.docker("swarm", "init", "--advertise-addr", "10.77.0.1")
+        yield host
 
 
 def _path() -> str:

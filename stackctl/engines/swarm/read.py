@@ -134,7 +134,7 @@ def observed_network(shape: Shape, users: tuple[str, ...]) -> ObservedNetwork:
         name=shape["Name"],
         is_internal=bool(shape.get("Internal")),
         is_attachable=bool(shape.get("Attachable")),
-        driver=shape.get("Driver") or "",
+        driver=shape.get("Driver") or "overlay",  # it is told only once addresses were given out
         subnet=pool.get("Subnet") or "",
         ip_range=pool.get("IPRange") or "",
         gateway=pool.get("Gateway") or "",
