@@ -67,6 +67,7 @@ SWARM: Final[Mapping[tuple[str, ...], Verdict]] = {
         "a Swarm publishes a port on every address of its machines", "leave the address out"
     ),
     (*_S, "volumes", "*", "bind", "create_host_path"): minor("the path must be there on each machine that runs a task"),
+    (*_S, "volumes_from"): no("mounts cannot be shared by service", "list the volumes in both services"),
     ("networks", "*", "attachable"): YES,
     ("networks", "*", "driver_opts"): YES,
     ("configs", "*", "external"): YES,

@@ -54,7 +54,7 @@ class Bench:
         spec = ServiceSpec(
             name=f"{self.stack}_{text}", image_ref=IMAGE, image=IMAGE, command=command or ("sleep", "1000"),
             labels=marks, stop_grace_s=0.0, init=True, restart=RestartRule(condition="none"),
-            update=UpdatePolicy(monitor_s=0.1),
+            update=UpdatePolicy(monitor_s=0.1, order="start-first"),
         )  # fmt: skip
         return replace(spec, **fields)
 
@@ -154,8 +154,9 @@ def test_a_config_is_made_once_and_kept_while_it_is_used(bench: Bench) -> None:
 
 def test_a_network_is_not_removed_from_under_services(bench: Bench) -> None:
     bench.do(CreateNetwork(bench.network()), CreateNetwork(bench.network()))
-    web = bench.service("web", networks=(Attachment(network=bench.network().name, aliases=("web",)),))
-    bench.do(CreateService(web), bench.settled(web))
+    place = Attachment(network=bench.network().name, aliases=("web",))
+    web = bench.service("web", networks=(place,), replicas=0)
+    bench.do(CreateService(web))
     (network,) = bench.look().networks
     assert (network.containers, str(network.key)) == ((web.name,), "network/net")
     refused(bench, CreateNetwork(replace(bench.network(), is_internal=True)), Conflict, "network-differs")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stackctl.engines.swarm.api import Shape, SwarmApi
+from stackctl.engines.swarm.placement import wanted_tasks
 from stackctl.engines.swarm.read import service_spec, task_template, template_of_task
 from stackctl.errors import ContainerError, EngineError, NotFound
 from stackctl.model.service import ServiceSpec
@@ -44,7 +45,7 @@ class Rollout:
                 raise NotFound(f"no such service: {self._action.name}", code="no-such-service")
             tasks = self._tasks(shape)
             count = self._count(shape, tasks)
-            settled = settled + 1 if count >= _wanted(shape) and not _is_moving(shape) else 0
+            settled = settled + 1 if count >= self._wanted(shape) and not _is_moving(shape) else 0
             if why := _broken(shape):
                 self._give_up(why, tasks, send_back)
             if settled >= (1 if self._is_end_awaited else _SETTLED_LOOKS):
@@ -67,6 +68,9 @@ class Rollout:
         networks = {network["Id"]: network["Name"] for network in self._api.networks()}
         wanted = task_template(service_spec(shape["Spec"], networks))
         return [task for task in self._api.tasks(service=shape["ID"]) if template_of_task(task, networks) == wanted]
+
+    def _wanted(self, shape: Shape) -> int:
+        return wanted_tasks(service_spec(shape["Spec"], {}), self._api.nodes())
 
     def _count(self, shape: Shape, tasks: list[Shape]) -> int:
         if self._is_end_awaited:
@@ -98,10 +102,6 @@ class Rollout:
             text += "; it is sent back to what it was before"
         hint = f"look at its tasks: stackctl --engine swarm ps, or docker service ps {self._action.name}"
         raise ContainerError(text, code="service-not-converged", hint=hint)
-
-
-def _wanted(shape: Shape) -> int:
-    return int((shape.get("ServiceStatus") or {}).get("DesiredTasks") or 0)
 
 
 def _is_moving(shape: Shape) -> bool:

@@ -16,6 +16,7 @@ from stackctl.engines.swarm.awaiting import Rollout
 from stackctl.engines.swarm.errors import is_name_conflict, is_out_of_sequence, told_by_swarm
 from stackctl.engines.swarm.images import SwarmImages
 from stackctl.engines.swarm.labels import FINGERPRINT, read
+from stackctl.engines.swarm.placement import wanted_tasks
 from stackctl.engines.swarm.read import observed_content, observed_network, observed_service, service_spec
 from stackctl.engines.swarm.write import content_body, network_body, service_body
 from stackctl.errors import Conflict, EngineError, NotFound, TransientError
@@ -78,6 +79,8 @@ class SwarmEngine:
             listed = self._api.networks()
             by_id = {network["Id"]: network["Name"] for network in listed}
             services = [observed_service(shape, by_id) for shape in self._api.services()]
+            nodes = self._api.nodes()
+            services = [replace(service, wanted=wanted_tasks(service.spec, nodes)) for service in services]
             contents = [observed_content(kind, shape) for kind in _KINDS for shape in self._api.contents(kind)]
             volumes = self._api.volumes(stack)
         users: dict[str, list[str]] = {}

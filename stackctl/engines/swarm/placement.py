@@ -41,11 +41,26 @@ def check_placement(desired: DesiredServices, nodes: Sequence[Shape], services: 
         raise PlanError(found[0].detail, code="placement-impossible", diagnostics=found)
 
 
+def wanted_tasks(spec: ServiceSpec, nodes: Sequence[Shape]) -> int:
+    """Return how many tasks are to run: of a global service one on each machine that may run it.
+
+    The engine's own number of wanted tasks leaves out those that are about to get a successor.
+    """
+    if spec.mode not in ("global", "global-job"):
+        return spec.replicas
+    ready = _ready(nodes)
+    return sum(1 for node in ready if all(_fulfils(node, text) for text in spec.placement.constraints))
+
+
+def _ready(nodes: Sequence[Shape]) -> list[Shape]:
+    ready = [node for node in nodes if _fact(node, ("Status", "State")) == "ready"]
+    return [node for node in ready if _fact(node, ("Spec", "Availability")) == "active"]
+
+
 def _why_not(spec: ServiceSpec, nodes: Sequence[Shape]) -> str:
     if spec.mode == "replicated" and not spec.replicas:
         return ""
-    ready = [node for node in nodes if _fact(node, ("Status", "State")) == "ready"]
-    ready = [node for node in ready if _fact(node, ("Spec", "Availability")) == "active"]
+    ready = _ready(nodes)
     if not ready:
         return "no machine of the Swarm is ready and active"
     left = ready

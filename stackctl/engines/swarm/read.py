@@ -46,7 +46,7 @@ _RESTART: Final = RestartRule()
 
 
 def observed_service(shape: Shape, networks: Mapping[str, str]) -> ObservedService:
-    """Return a service as the API lists it; ``networks`` maps ids to names."""
+    """Return a service as the API lists it; ``networks`` maps ids to names. ``wanted`` is for who knows the machines."""
     own, status = shape["Spec"], shape.get("ServiceStatus") or {}
     update, previous = shape.get("UpdateStatus") or {}, shape.get("PreviousSpec")
     marks = read(own.get("Labels"), **{labels.SERVICE: short_name(own["Name"], own.get("Labels"))})
@@ -59,7 +59,6 @@ def observed_service(shape: Shape, networks: Mapping[str, str]) -> ObservedServi
         previous_contents=used_contents(service_spec(previous, networks)) if previous else (),
         update=update.get("State") or "",
         update_message=update.get("Message") or "",
-        wanted=int(status.get("DesiredTasks") or 0),
         running=int(status.get("RunningTasks") or 0),
         completed=int(status.get("CompletedTasks") or 0),
         created_ns=time_ns(shape.get("CreatedAt") or ""),
