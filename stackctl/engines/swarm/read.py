@@ -46,7 +46,7 @@ _RESTART: Final = RestartRule()
 
 
 def observed_service(shape: Shape, networks: Mapping[str, str]) -> ObservedService:
-    """Return a service as the API lists it; ``networks`` maps ids to names. ``wanted`` is for who knows the machines."""
+    """Return a service as the API lists it; ``wanted`` is for who knows the machines. ``networks`` maps ids."""
     own, status = shape["Spec"], shape.get("ServiceStatus") or {}
     update, previous = shape.get("UpdateStatus") or {}, shape.get("PreviousSpec")
     marks = read(own.get("Labels"), **{labels.SERVICE: short_name(own["Name"], own.get("Labels"))})
