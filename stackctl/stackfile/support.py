@@ -49,7 +49,7 @@ def check(document: Document, engine: EngineKind = "built-in") -> tuple[Diagnost
     """
     problems = Problems()
     places: Places = DocumentPlaces(document.positions)
-    for finding in _walk(document.tree, TABLES.get(engine, TABLES["built-in"]), ()):
+    for finding in _walk(document.tree, _table(engine), ()):
         _report(finding, places, problems)
     for path, value in _values(document.tree):
         for finding in _findings(path, value, engine):
