@@ -46,17 +46,27 @@ def read_dotenv(
     return reader.found
 
 
-def read_raw(text: str, *, lookup: Lookup) -> dict[str, str]:
+def read_raw(text: str, *, file: str, lookup: Lookup, problems: Problems) -> dict[str, str]:
     """Return the variables of a ``format: raw`` file: the rest of a line is the value, as it is."""
     found: dict[str, str] = {}
-    for line in text.removeprefix("\ufeff").split("\n"):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         line = line.removesuffix("\r")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         key, equals, value = line.lstrip().partition("=")
-        inherited = lookup(key.strip()) if not equals else value
+        if not key or set(key) & set(" \t"):
+            what = "has a space in the name of its variable" if key else "begins with `=`: it names no variable"
+            problems.error(
+                "env-file-syntax",
+                _SUMMARY,
+                Mark(file, number),
+                detail=f"The line `{line.strip()}` {what}.",
+                hint="in a raw file write `NAME=value`, without spaces around the `=` and without `export`",
+            )
+            continue
+        inherited = lookup(key) if not equals else value
         if inherited is not None:
-            found[key.strip()] = inherited
+            found[key] = inherited
     return found
 
 

@@ -109,9 +109,9 @@ def _read(
     text = workshop.read_text(path, asked_by=mark)
     if text is None:
         return {}
-    if is_raw:
-        return read_raw(text, lookup=lookup)
     workshop.sources.keep_lines(path, lines_of(text))
+    if is_raw:
+        return read_raw(text, file=path, lookup=lookup, problems=workshop.problems)
     wanted = places if workshop.trace is not None else None
     return read_dotenv(text, file=path, lookup=lookup, problems=workshop.problems, places=wanted)
 
