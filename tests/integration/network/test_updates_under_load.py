@@ -222,3 +222,32 @@ def test_no_request_fails_when_replicas_come_and_go(town: Town, load: Load, up: 
         up("1", "", "--scale", "web=3")
         up("1", "", "--scale", "web=1")
     assert load.versions() == {"1"}
+
+
+def test_datagrams_of_a_client_that_keeps_its_socket_go_to_the_new_container(town: Town) -> None:
+    text = """
+services:
+  web:
+    image: host
+    init: true
+    command: python3 -S -E /service.py
+    environment: {VERSION: "1"}
+    volumes: [./service.py:/service.py:ro]
+    ports: ["8080:80", "8090:90/udp"]
+"""
+    town.up("datagrams", text)
+    try:
+        town.wait_until_it_serves("datagrams-web-1")
+        with town.lab.client(town.lab.outside, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.connect((HOST_ADDRESS, 8090))
+
+            def who() -> str:
+                client.send(b"?")
+                return client.recv(100).decode().split()[0]
+
+            assert who() == town.name("datagrams-web-1")
+            town.up("datagrams", text.replace('"1"', '"2"'))
+            assert who() == town.name("datagrams-web-1")
+    finally:
+        town.down("datagrams")
