@@ -17,7 +17,7 @@ from stackctl.stackfile.canonical_resources import (
     gpus_as_written,
     ulimits,
 )
-from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, is_null, kind_of, mapping, text_of, with_entries
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, kind_of, mapping, text_of, with_entries
 from stackctl.stackfile.scalar import text_form
 from stackctl.stackfile.transform import (
     Context,
@@ -62,16 +62,6 @@ def canonical_service(node: Node, context: Context, path: Path) -> Node:
     return each_entry(node, _SERVICE, context, path)
 
 
-def _pid(node: Node, context: Context, path: Path) -> Node:
-    if is_null(node):
-        bad_value(context, path, node.mark, why="must be `host` or `service:NAME`, or not be there at all")
-    return node
-
-
-def _as_it_is(node: Node, _: Context, __: Path) -> Node:
-    return node
-
-
 def _init_labels(node: Node, context: Context, path: Path) -> Node:
     files = node if isinstance(node, Sequence) else text_list(node, context, path)
     return items_of(file_path)(files, context, path)
@@ -84,7 +74,6 @@ def _init_container(node: Node, context: Context, path: Path) -> Node:
         "dns": text_list,
         "gpus": gpus_as_written,
         "label_file": _init_labels,
-        "pid": _as_it_is,
     }
     return each_entry(node, rules, context, path)
 
@@ -329,7 +318,6 @@ _SERVICE: dict[str, Transform] = {
     "models": names_to_mapping,
     "networks": _aliases_and_options,
     "pids_limit": number,
-    "pid": _pid,
     "ports": ports,
     "post_start": items_of(_HOOK),
     "pre_start": items_of(_init_container),

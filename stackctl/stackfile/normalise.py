@@ -236,7 +236,7 @@ def _without_defaults(service: Mapping) -> Mapping:
             node.value == ""
             or (node.value is False and key not in _TRISTATE)
             or (node.value in (0, "0") and key in _ZERO_SAYS_NOTHING)
-            or (node.value is None and key in ("command", "deploy", "develop", "entrypoint"))
+            or (node.value is None and key in ("command", "deploy", "develop", "entrypoint", "pid"))
         )
     }
     return without(service, empty)
