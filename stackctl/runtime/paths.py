@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 _TEMPORARY: Final = ".tmp"
+_ID_LENGTH: Final = 6
 RUN_PARENT: Final = "/run/stackctl"
 
 
@@ -125,7 +127,7 @@ def open_engine(root: str) -> EnginePaths:
             with open(path, encoding="ascii") as file:
                 return EnginePaths(root, file.read().strip())
         except FileNotFoundError:
-            _write_once(path, os.urandom(3).hex())
+            _write_once(path, _former_id(root) or os.urandom(3).hex())
     raise FileNotFoundError(2, "engine id cannot be written", path)
 
 
@@ -135,8 +137,31 @@ def find_engine(root: str) -> EnginePaths | None:
     try:
         with open(f"{root}/engine-id", encoding="ascii") as file:
             return EnginePaths(root, file.read().strip())
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
         return None
+    except FileNotFoundError:
+        former = _former_id(root)
+        if not former:
+            return None
+    with suppress(OSError):  # who may not write here has what was asked for all the same
+        _write_once(f"{root}/engine-id", former)
+    return EnginePaths(root, former)
+
+
+def _former_id(root: str) -> str:
+    """Return the id of the engine that was started here before its file was deleted, "" when there was none.
+
+    Another id would be another engine: it would not find what runs.
+    """
+    import json  # as a rule the file is there
+
+    try:
+        with open(f"{root}/spawn.json", "rb") as file:
+            former = json.load(file)["supervisor"][-1]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return ""
+    is_one = isinstance(former, str) and len(former) == _ID_LENGTH and not set(former) - set("0123456789abcdef")
+    return former if is_one else ""
 
 
 def _write_once(path: str, text: str) -> None:

@@ -46,6 +46,10 @@ def _delete_own_code(engine: Engine) -> None:
     kill_at_once([pids["supervisor"], pids["daemon"], pids["keeper"]])
 
 
+def _delete_engine_id(engine: Engine) -> None:
+    (engine.root / "engine-id").unlink()
+
+
 def _truncate_journal(engine: Engine) -> None:
     os.truncate(engine.live / "exits", 0)
 
@@ -62,7 +66,7 @@ def _take_down(name: str) -> Message:
     return message._replace(body=struct.pack("=BxHiII", family, kind, index, 0, changed))
 
 
-_ABUSES = [_truncate_journal, _delete_logs, _delete_sockets, _delete_live_part, _delete_own_code]
+_ABUSES = [_delete_engine_id, _truncate_journal, _delete_logs, _delete_sockets, _delete_live_part, _delete_own_code]
 
 
 @pytest.mark.parametrize("abuse", _ABUSES, ids=lambda abuse: abuse.__name__.strip("_"))
