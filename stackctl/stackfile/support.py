@@ -15,9 +15,9 @@ from stackctl.stackfile.document import Document, DocumentPlaces
 from stackctl.stackfile.node import Json
 from stackctl.stackfile.problems import Problems, dotted
 from stackctl.stackfile.schema import Places
-from stackctl.stackfile.support_swarm import SWARM, SWARM_RULES
+from stackctl.stackfile.support_swarm import SWARM_RULES
 from stackctl.stackfile.support_table import Table, Verdict, minor, no
-from stackctl.stackfile.support_tables import FREE_VALUES, TABLES, EngineKind, overlaid
+from stackctl.stackfile.support_tables import FREE_VALUES, TABLES, EngineKind
 from stackctl.stackfile.transform import is_remote
 from stackctl.stackfile.tree import as_dict, as_list, as_text, texts
 
@@ -49,16 +49,12 @@ def check(document: Document, engine: EngineKind = "built-in") -> tuple[Diagnost
     """
     problems = Problems()
     places: Places = DocumentPlaces(document.positions)
-    for finding in _walk(document.tree, _table(engine), ()):
+    for finding in _walk(document.tree, TABLES[engine], ()):
         _report(finding, places, problems)
     for path, value in _values(document.tree):
         for finding in _findings(path, value, engine):
             _report(finding, places, problems)
     return problems.all()
-
-
-def _table(engine: EngineKind) -> Table:
-    return TABLES[engine] if engine in TABLES else overlaid(TABLES["built-in"], SWARM)
 
 
 def _findings(path: Path, value: Json, engine: EngineKind) -> Iterator[_Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
+from stackctl.stackfile.support_swarm import SWARM
 from stackctl.stackfile.support_table import TOP, YES, Table, Verdict, minor, no
 
 EngineKind = Literal["built-in", "docker", "swarm"]
@@ -51,7 +52,11 @@ _DOCKER_VALUES: Final = frozenset(
     {("networks", "driver"), ("networks", "driver_opts"), ("networks", "enable_ipv6"), ("volumes", "driver")}
 )
 
-TABLES: Final[dict[EngineKind, Table]] = {"built-in": TOP, "docker": overlaid(TOP, _DOCKER)}
+TABLES: Final[dict[EngineKind, Table]] = {
+    "built-in": TOP,
+    "docker": overlaid(TOP, _DOCKER),
+    "swarm": overlaid(TOP, SWARM),
+}
 """The table of each kind of engine."""
 
 FREE_VALUES: Final[dict[EngineKind, frozenset[KeyPath]]] = {"docker": _DOCKER_VALUES}
