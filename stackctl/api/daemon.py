@@ -71,6 +71,7 @@ class Daemon:
         self._supervisor = supervisor
         self._engine: LocalEngine | None = None
         self._server: Server | None = None
+        self._image_notice = ""
 
     def serve(self) -> None:
         """Serve until somebody stops the engine, or SIGTERM."""
@@ -82,6 +83,7 @@ class Daemon:
             tell=events.tell_image,
             variables=dict(os.environ),
         )
+        self._image_notice = store.notice
         engine = LocalEngine(self._paths, self._supervisor, store)
         self._engine = engine
         stacks = Stacks(engine, ContentStore(self._paths))
@@ -141,7 +143,7 @@ class Daemon:
             "protocol": PROTOCOL,
             "pids": {role: pids.get(role, 0) for role in ("keeper", "supervisor", "daemon")},
             "containers": {"running": counts["running"], "total": counts["total"]},
-            "notices": [*counts["notices"], *set_aside.notices(self._paths)],
+            "notices": [*counts["notices"], *set_aside.notices(self._paths), *filter(None, [self._image_notice])],
             "set_aside": set_aside.names(self._paths),
         }
 

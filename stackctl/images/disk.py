@@ -29,6 +29,7 @@ class StoreFiles:
         self.tmp = f"{top}/tmp"
         self.locks = f"{top}/locks"
         self.index = f"{top}/images.db"
+        self.names = f"{top}/names.json"
         self.sweep_lock = f"{top}/locks/sweep"
 
     def make(self) -> None:

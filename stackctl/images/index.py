@@ -5,10 +5,12 @@ Blobs and layers are files; a row is written once they are all there, and remove
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 from stackctl.errors import ImageError
@@ -93,12 +95,14 @@ class NewImage(NamedTuple):
 class Index:
     """Any thread may call any method; other processes may use the same file. Raises sqlite3.Error.
 
-    ``changed`` is called after every change of ours; it must not raise.
+    ``changed`` is called after every change of ours; it must not raise. A copy of the names is kept beside the
+    database: nothing else could tell them should it be damaged.
     """
 
     def __init__(self, path: str, changed: Callable[[], object] = lambda: None) -> None:
         self._lock = threading.RLock()
         self._changed: Callable[[], object] = lambda: None
+        self._names = f"{os.path.dirname(path)}/names.json"
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -115,6 +119,12 @@ class Index:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         self._changed = changed
+
+    def check(self) -> None:
+        """Raise sqlite3.DatabaseError unless all of the database can be read."""
+        found = self._all("PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            raise sqlite3.DatabaseError(str(found[0][0]))
 
     def close(self) -> None:
         """Close the database."""
@@ -239,7 +249,15 @@ class Index:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._transaction() as db:
             yield db
+            self._copy_names(db)
         self._changed()
+
+    def _copy_names(self, db: sqlite3.Connection) -> None:
+        names = dict(db.execute("SELECT reference, image_id FROM tag ORDER BY reference"))
+        with suppress(OSError):  # it is a copy
+            with open(f"{self._names}.new", "w", encoding="utf-8") as file:
+                json.dump(names, file)
+            os.rename(f"{self._names}.new", self._names)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

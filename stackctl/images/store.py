@@ -34,8 +34,9 @@ from stackctl.images.incoming import (
     parse_tag,
     with_tag,
 )
-from stackctl.images.index import ImageRow, Index, LayerRow, NewImage
+from stackctl.images.index import ImageRow, LayerRow, NewImage
 from stackctl.images.platform import fits, host_platform, parse_platform
+from stackctl.images.recovery import open_index
 from stackctl.images.removal import UsersOf, names_to_go
 from stackctl.images.reporting import reported
 from stackctl.model.image import ImageRef, ResolvedImage, parse_image_ref
@@ -57,7 +58,8 @@ class ImageStore:
 
     ``root`` is the engine's state root; ``changed`` is called whenever a name may lead elsewhere than before; ``tell``
     hears of what was done, in Docker's words: the action, the image's id, and the name by which it was meant.
-    ``variables`` are the engine's environment: it names proxies. Every method raises ImageError.
+    ``variables`` are the engine's environment: it names proxies. ``notice`` tells of an index made anew. Every method
+    raises ImageError.
     """
 
     def __init__(
@@ -77,8 +79,7 @@ class ImageStore:
         self._described: dict[str, ResolvedImage] = {}
         with reported():
             self._files.make()
-            with disk.exclusively(f"{self._files.locks}/open"):
-                self._index = Index(self._files.index, changed)
+            self._index, self.notice = open_index(self._files, changed)
             disk.sweep_temporary(self._files)
             collect(self._files, self._index)
         self.builds = ImageBuilds(self, self._files, self._index)

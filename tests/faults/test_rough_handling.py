@@ -366,3 +366,23 @@ def test_what_a_container_wrote_outlives_its_specification(engine: Engine, tmp_p
     engine.run("engine", "set-aside", "--remove", kept.name)
     assert not kept.exists()
     assert engine.run("ps", "-a", cwd=folder).err == ""
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 1000, b""])
+def test_a_damaged_index_of_images_is_made_anew_from_their_files(
+    shared_engine: Engine, tmp_path: Path, damage: bytes
+) -> None:
+    folder = _write(tmp_path, _SLEEPER)
+    shared_engine.run("up", "-d", cwd=folder)
+    before = shared_engine.run("image", "ls", "--format", "json").out
+    kill_at_once([shared_engine.pid("daemon")])
+    for path in (shared_engine.root / "images").glob("images.db*"):
+        path.write_bytes(damage)
+
+    status = shared_engine.run("engine", "status").out
+
+    assert "the index of images was damaged" in status
+    assert shared_engine.run("image", "ls", "--format", "json").out == before
+    shared_engine.run("plan", "--detailed-exitcode", cwd=folder)
+    shared_engine.run("up", "-d", "--force-recreate", cwd=folder)
+    shared_engine.run("down", cwd=folder)
