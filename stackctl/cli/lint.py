@@ -44,7 +44,7 @@ def lint(form: str, ignored: tuple[str, ...], strict: bool) -> None:
 
         click.echo(sarif_text(told))
     else:
-        tell(settings, told, write=click.echo)
+        tell(settings, told, write=click.echo, in_full=True)
     if any(one.severity == "error" or (strict and one.severity == "warning") for one in told):
         raise Failure(1)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # What is worth saying when something is made, and not each time that it is found unchanged.
 _SAID_ONCE: Final = ("boot", "host")
+# What most older files have, and what harms nobody.
+_IN_BRIEF: Final = ("obsolete-key",)
 
 
 def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -24,13 +26,25 @@ def untold(settings: Settings, diagnostics: Iterable[Diagnostic]) -> list[Diagno
     return found
 
 
-def tell(settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[[str], object] | None = None) -> None:
-    """Write what has not been told yet, to standard error, or by ``write`` without final newlines."""
+def tell(
+    settings: Settings,
+    diagnostics: Iterable[Diagnostic],
+    write: Callable[[str], object] | None = None,
+    *,
+    in_full: bool = False,
+) -> None:
+    """Write what has not been told yet, to standard error, or by ``write`` without final newlines.
+
+    Unless ``in_full``, what harms nobody takes one line.
+    """
     has_colour = settings.has_colour(is_terminal=sys.stderr.isatty())
     for diagnostic in untold(settings, diagnostics):
         if diagnostic.code == "boot" and settings.environment.get("STACKCTL_BOOT_NOTICE") == "0":
             continue
-        text = diagnostic_text(diagnostic, lines=settings.lines, has_colour=has_colour)
+        if diagnostic.code in _IN_BRIEF and not in_full:
+            text = _brief(diagnostic)
+        else:
+            text = diagnostic_text(diagnostic, lines=settings.lines, has_colour=has_colour)
         if settings.progress == "json":
             import json  # only then
 
@@ -43,6 +57,11 @@ def tell(settings: Settings, diagnostics: Iterable[Diagnostic], write: Callable[
             continue
         if diagnostic.code not in _SAID_ONCE:
             settings.warned.append(f"{text}\n")
+
+
+def _brief(diagnostic: Diagnostic) -> str:
+    place = f"{diagnostic.sources[0]}: " if diagnostic.sources else ""
+    return f"{diagnostic.severity}[{diagnostic.code}]: {place}{diagnostic.detail.rstrip('.')}: {diagnostic.hint}"
 
 
 def _print(text: str) -> None:

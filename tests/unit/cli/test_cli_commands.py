@@ -140,6 +140,15 @@ def test_warnings_are_told_once(call: Call, engine: Any) -> None:
     assert call("up", "-d")[2].count("warning[odd]: Odd") == 1
 
 
+def test_a_key_without_meaning_costs_one_line_and_lint_tells_it_whole(call: Call, shop: Path) -> None:
+    stack = shop / "compose.yaml"
+    stack.write_text(f"version: '3'\n{stack.read_text('utf-8')}", encoding="utf-8")
+    brief = "warning[obsolete-key]: compose.yaml:1: `version` has no meaning any more and is ignored: remove it\n"
+
+    assert call("config", "-q") == (0, "", brief)
+    assert "    1 | version: '3'\n" in call("lint")[1]
+
+
 def test_json_progress_is_json_only(call: Call, engine: Any) -> None:
     engine.on_apply(
         {"event": "plan", "plan": PLAN, "text": "Stack shop:\n"},
