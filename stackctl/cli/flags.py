@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -14,16 +15,19 @@ def without_truths(command: click.Command, ctx: click.Context, words: list[str])
 
     Words behind the first argument are left alone where they belong to that.
     """
-    flags = {
-        name: option
-        for option in command.get_params(ctx)
-        if isinstance(option, click.Option) and option.is_flag
-        for name in (*option.opts, *option.secondary_opts)
-    }
+    options = [option for option in command.get_params(ctx) if isinstance(option, click.Option)]
+    flags = {name: one for one in options if one.is_flag for name in (*one.opts, *one.secondary_opts)}
+    valued = {name for one in options if not one.is_flag and not one.count for name in one.opts}
     found: list[str] = []
+    is_value = False
     for at, word in enumerate(words):
-        if word == "--" or (not ctx.allow_interspersed_args and not word.startswith("-") and _is_argument(words, at)):
+        if is_value:
+            found.append(word)
+            is_value = False
+            continue
+        if word == "--" or (not ctx.allow_interspersed_args and not word.startswith("-")):
             return [*found, *words[at:]]
+        is_value = _wants_value(word, valued)
         name, equals, value = word.partition("=")
         is_on = truth(value) if equals and name in flags else None
         if is_on is None:
@@ -35,9 +39,12 @@ def without_truths(command: click.Command, ctx: click.Context, words: list[str])
     return found
 
 
-def _is_argument(words: list[str], at: int) -> bool:
-    """Whether a word may be the first that is no value of an option: what follows an option is taken for its value."""
-    return at == 0 or not words[at - 1].startswith("-") or "=" in words[at - 1]
+def _wants_value(word: str, valued: Collection[str]) -> bool:
+    """Whether the next word is the value of an option in this one."""
+    if word.startswith("--"):
+        return word in valued
+    taking = [at for at, letter in enumerate(word) if at and f"-{letter}" in valued]
+    return word.startswith("-") and bool(taking) and taking[0] == len(word) - 1
 
 
 def _said(option: click.Option, name: str, *, is_on: bool) -> list[str]:
