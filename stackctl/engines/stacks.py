@@ -81,7 +81,7 @@ class Stacks:
 
     def _plan(self, project: str, request: StackRequest, engine: HostEngine) -> tuple[Plan, tuple[Diagnostic, ...]]:
         if request.verb == "build":
-            stack, found = _stack(request, self._kind)
+            stack, found = stack_of(request, self._kind)
             return build_plan(stack.name, tuple(builds_for(engine, stack, request).values())), found
         if request.verb != "up":
             observed = self._engine.snapshot(project, ResourceNames())
@@ -92,7 +92,7 @@ class Stacks:
 
     def builds(self, request: StackRequest) -> tuple[str, ...]:
         """Return the services whose images a request would build. Raises StackFileError, UsageError."""
-        return tuple(builds_for(self._engine, _stack(request, self._kind)[0], request))
+        return tuple(builds_for(self._engine, stack_of(request, self._kind)[0], request))
 
     def add_context(self, stream: Readable) -> str:
         """Take the context of a build; return its name for the request that builds it. Raises ImageError."""
@@ -107,16 +107,16 @@ class Stacks:
                 stamp = self._engine.stamp(project) if request.verb == "up" else ""
                 plan, warnings = self._plan(project, request, engine)
                 self._contents.store(request.contents)
-                _tell_plan(emit, plan, warnings)
+                tell_plan(emit, plan, warnings)
                 if request.verb == "up" and self._build(plan, engine, emit, cancelled):
                     stamp, plan = self._plan_rest(project, request, engine, plan, emit)
-                teller = _Teller(emit, self._engine.last_words)
+                teller = Teller(emit, self._engine.last_words)
                 report = apply(plan, engine, teller, cancelled.is_set)
                 self._drop_unused_contents()
                 self._tell_notices(emit, plan)
                 if request.verb == "up" and report.is_ok and not plan.is_empty:
                     stamp, plan = self._look_again(project, request, engine, plan)
-            _raise_failures(report, cancelled.is_set(), teller)
+            raise_failures(report, cancelled.is_set(), teller)
             emit({"event": "end", "ok": True, "error": None, **_unchanged(plan, stamp)})
 
     def _look_again(self, project: str, request: StackRequest, engine: HostEngine, done: Plan) -> tuple[str, Plan]:
@@ -133,8 +133,8 @@ class Stacks:
         builds = builds_of(plan)
         if builds is None:
             return False
-        teller = _Teller(emit, self._engine.last_words)
-        _raise_failures(apply(builds, engine, teller, cancelled.is_set), cancelled.is_set(), teller)
+        teller = Teller(emit, self._engine.last_words)
+        raise_failures(apply(builds, engine, teller, cancelled.is_set), cancelled.is_set(), teller)
         return True
 
     def _plan_rest(
@@ -158,13 +158,13 @@ class Stacks:
             self._contents.store(request.contents)
             with self._locks.locked(project, emit):
                 plan = self._plan_dependencies(wanted, needed, request)
-                _tell_plan(emit, plan, warnings)
+                tell_plan(emit, plan, warnings)
                 if self._build(plan, engine, emit, cancelled):
                     wanted, _ = self._desired(request._replace(build="never"), engine)
                     plan = self._plan_dependencies(wanted, needed, request)
                     emit({"event": "plan", "plan": plan_json(plan), "text": ""})
-                teller = _Teller(emit, self._engine.last_words)
-                _raise_failures(apply(plan, engine, teller, cancelled.is_set), cancelled.is_set(), teller)
+                teller = Teller(emit, self._engine.last_words)
+                raise_failures(apply(plan, engine, teller, cancelled.is_set), cancelled.is_set(), teller)
                 created = self._engine.create(self._oneoff(wanted, wanted_run))
             emit({"event": "end", "ok": True, "error": None, "container": created})
 
@@ -230,10 +230,10 @@ class Stacks:
         )
 
     def _desired(self, request: StackRequest, engine: HostEngine) -> tuple[Desired, tuple[Diagnostic, ...]]:
-        stack, diagnostics = _stack(request, self._kind)
+        stack, diagnostics = stack_of(request, self._kind)
         if found := engine.misfits(stack):
             raise _refused((*diagnostics, *found))
-        stack = _with_profiles(_scaled(stack, request.scale), request)
+        stack = _with_profiles(scaled(stack, request.scale), request)
         builds = builds_for(engine, stack, request)
         images = resolve_images(engine, stack, request, builds)
         fingerprints = self._contents.fingerprints(request.contents)
@@ -248,7 +248,7 @@ class Stacks:
         try:
             yield cancelled
         except Exception as error:  # an edge: the stream is the only way to tell
-            emit({"event": "end", "ok": False, "error": _failure(error)})
+            emit({"event": "end", "ok": False, "error": failure_json(error)})
         finally:
             del self._cancelled[apply_id]
             self._engine.builds.contexts.drop(contexts_of(request))
@@ -267,7 +267,7 @@ class Stacks:
             self._contents.keep_only(used)
 
 
-class _Teller:
+class Teller:
     """Turns the course of an apply into events.
 
     What is to be said of a failure is gathered at once: what comes after it may remove the container and its log.
@@ -306,7 +306,8 @@ def _pull_json(image: str, moment: PullProgress) -> dict[str, Any]:
     return {"event": "pull", "image": image, "id": moment.id, "status": moment.status, "progressDetail": counts}
 
 
-def _tell_plan(emit: Emit, plan: Plan, warnings: tuple[Diagnostic, ...]) -> None:
+def tell_plan(emit: Emit, plan: Plan, warnings: tuple[Diagnostic, ...]) -> None:
+    """Emit the warnings, then the plan."""
     for warning in (*warnings, *plan.warnings):
         emit({"event": "warning", "diagnostic": codec.encode(warning)})
     emit({"event": "plan", "plan": plan_json(plan), "text": plan_summary(plan)})
@@ -324,7 +325,8 @@ def _outline(plan: Plan) -> list[tuple[str, str]]:
     return sorted((change.name, change.kind) for change in plan.changes)
 
 
-def _raise_failures(report: Report, was_cancelled: bool, teller: _Teller) -> None:
+def raise_failures(report: Report, was_cancelled: bool, teller: Teller) -> None:
+    """Raise what an apply failed with: ApplyError, with all that was said of its steps."""
     if report.failures:
         first = report.failures[0]
         diagnostics = tuple(found for outcome in report.failures for found in teller.problems[outcome.step.number])
@@ -335,7 +337,8 @@ def _raise_failures(report: Report, was_cancelled: bool, teller: _Teller) -> Non
         raise ApplyError("cancelled", code="cancelled")
 
 
-def _stack(request: StackRequest, kind: EngineKind) -> tuple[Stack, tuple[Diagnostic, ...]]:
+def stack_of(request: StackRequest, kind: EngineKind) -> tuple[Stack, tuple[Diagnostic, ...]]:
+    """Return the stack that was sent, and the warnings about it. Raises UsageError, StackFileError."""
     if request.document is None:
         raise UsageError("a stack file is needed for this")
     stack, diagnostics = decode(document_from_wire(request.document), kind)
@@ -363,7 +366,8 @@ def _service(stack: Stack, name: str) -> Service:
     return service
 
 
-def _scaled(stack: Stack, scale: Mapping[str, int]) -> Stack:
+def scaled(stack: Stack, scale: Mapping[str, int]) -> Stack:
+    """Return the stack with other numbers of replicas, by service. Raises UsageError for an unknown one."""
     services = dict(stack.services)
     for name, count in scale.items():
         service = _service(stack, name)
@@ -373,7 +377,8 @@ def _scaled(stack: Stack, scale: Mapping[str, int]) -> Stack:
     return replace(stack, services=services) if scale else stack
 
 
-def _failure(error: Exception) -> dict[str, Any]:
+def failure_json(error: Exception) -> dict[str, Any]:
+    """Return an error as the last event of a stream has it."""
     if isinstance(error, StackctlError):
         return error_to_json(error)
     if isinstance(error, OSError) and error.strerror:

@@ -32,7 +32,7 @@ SWARM: Final[Mapping[tuple[str, ...], Verdict]] = {
     **{(*_DEPLOY, "placement", key): YES for key in ("constraints", "preferences", "max_replicas_per_node")},
     (*_S, "attach"): minor("the output of tasks is shown by `stackctl logs`"),
     (*_S, "build"): minor(
-        "a Swarm's machines pull images and build none", "build and push it first: stackctl build --push"
+        "a Swarm's machines pull images and build none", "build and push it first: stackctl build, then stackctl push"
     ),
     (*_S, "container_name"): minor("tasks are named by the engine"),
     (*_S, "depends_on", "*", "restart"): minor("a service is not restarted with another one"),

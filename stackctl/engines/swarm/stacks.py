@@ -16,13 +16,7 @@ from stackctl.engines.docker.hosting import lock_folder
 from stackctl.engines.hosting import Emit, StackLocks
 from stackctl.engines.resolving import needed_services
 from stackctl.engines.stack_locks import FileLocks
-from stackctl.engines.stacks import _failure as failure_json
-from stackctl.engines.stacks import _raise_failures as raise_failures
-from stackctl.engines.stacks import _scaled as scaled
-from stackctl.engines.stacks import _stack as stack_of
-from stackctl.engines.stacks import _tell_plan as tell_plan
-from stackctl.engines.stacks import _Teller as Teller
-from stackctl.engines.stacks import policy_of
+from stackctl.engines.stacks import Teller, failure_json, policy_of, raise_failures, scaled, stack_of, tell_plan
 from stackctl.engines.swarm.api import SwarmApi
 from stackctl.engines.swarm.engine import SwarmEngine
 from stackctl.engines.swarm.placement import check_placement
@@ -43,7 +37,7 @@ _HINTS: Final = {
     "start": "a Swarm keeps services running: stackctl up",
     "restart": "replace the tasks: stackctl up --force-recreate",
     "kill": "a Swarm keeps services running: stackctl scale SERVICE=0",
-    "build": "build where there is one machine: stackctl build --push",
+    "build": "build where there is one machine: stackctl build, then stackctl push",
 }
 
 
