@@ -6,6 +6,7 @@ import copy
 import os
 import queue
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from stackctl.diagnostics import Diagnostic
@@ -105,8 +106,9 @@ class LocalEngine:
 
     def snapshot(self, stack: str, names: ResourceNames) -> Observed:
         """Return what the supervisor has of ``stack`` or under one of ``names``."""
-        answer = self._supervisor.call("list")
-        containers = self._containers(answer)
+        answer = self._supervisor.call("list", look=True)
+        cut_off = answer.get("cut_off", ())  # a supervisor from before does not tell
+        containers = tuple(replace(c, is_cut_off=True) if c.id in cut_off else c for c in self._containers(answer))
         networks = networks_of(answer, containers)
         volumes = volumes_of(answer, containers)
         return observed(stack, names, containers, networks, volumes)

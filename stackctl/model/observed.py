@@ -46,6 +46,7 @@ class ObservedContainer:
     ``is_post_start_due``: it runs, and what is to run after its start has not, or failed.
     Times are nanoseconds since the epoch, 0 for never. ``network_ids`` has the name and id of each network
     it is on, running or not. ``is_standby``: no traffic is led to it, though it runs.
+    ``is_cut_off``: a network it is on has gone from under it while it runs.
     """
 
     id: str
@@ -58,6 +59,7 @@ class ObservedContainer:
     exit_code: int | None = None
     is_oneoff: bool = False
     is_standby: bool = False
+    is_cut_off: bool = False
     image_ref: str = ""
     image_id: str = ""
     labels: tuple[tuple[str, str], ...] = ()

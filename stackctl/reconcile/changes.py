@@ -183,10 +183,9 @@ def _container_change(
     if existing is None:
         return Change(key, "create", wanted.name)
     reasons, live = _differences(wanted, existing, traits)
-    gone = [name for name in _live_networks(wanted, existing) if name in replaced_networks]
     if policy.recreate == "never":
         reasons = []
-    reasons += [Reason(f"network {name} is replaced") for name in gone]
+    reasons += _network_is_lost(wanted, existing, replaced_networks)
     reasons += _name_reasons(key, matched, wanted, existing, traits)
     if not reasons and (option := _forced_by(key, policy)):
         reasons = [Reason(f"asked for by {option}")]
@@ -203,6 +202,13 @@ def _container_change(
     if not live and existing.state == "exited":
         return Change(key, "keep", wanted.name, (Reason("has done its work"),))
     return Change(key, "update" if live else "keep", wanted.name, tuple(live))
+
+
+def _network_is_lost(wanted: ContainerSpec, existing: ObservedContainer, replaced: set[str]) -> list[Reason]:
+    gone = [name for name in _live_networks(wanted, existing) if name in replaced]
+    is_cut_off = existing.is_cut_off and not gone
+    bridge = [Reason("is cut off from its network, whose bridge was deleted, taken down or made anew")]
+    return [*(bridge if is_cut_off else []), *(Reason(f"network {name} is replaced") for name in gone)]
 
 
 def _settle_ports(observed: Observed, matched: Matched, changes: dict[ResourceKey, Change]) -> None:

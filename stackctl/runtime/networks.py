@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from stackctl.errors import Conflict, EngineError, NotFound
 from stackctl.model.container import Attachment, JoinNetworks, NoNetwork, PublishedPort
 from stackctl.model.network import NetworkSpec, bridge_options
 from stackctl.runtime import etc_files
+from stackctl.runtime.cut_off import cut_off
 from stackctl.runtime.faults import fault_point
 from stackctl.runtime.kernel import rtnetlink
 from stackctl.runtime.kernel.netlink import Netlink
@@ -25,6 +26,7 @@ from stackctl.runtime.network.firewall_watch import FirewallWatch
 from stackctl.runtime.network.forwarding import note_forwarding
 from stackctl.runtime.network.ipam import AddressError, AddressPool, AddressTaken, Taken, plan_addressing
 from stackctl.runtime.network.ipv6_relay import Ipv6Relay
+from stackctl.runtime.network.link_watch import LinkWatch
 from stackctl.runtime.network_store import Network, NetworkStore
 from stackctl.runtime.paths import RUN_PARENT, EnginePaths
 from stackctl.runtime.published_ports import PublishedPorts
@@ -37,7 +39,10 @@ _DRIVERS: Final = ("", "bridge")
 class Networks:
     """The engine's networks and everything that containers hold on them."""
 
-    def __init__(self, paths: EnginePaths, loop: Loop, helpers: set[int]) -> None:
+    def __init__(
+        self, paths: EnginePaths, loop: Loop, helpers: set[int], bridge_lost: Callable[[], None] = lambda: None
+    ) -> None:
+        """``bridge_lost`` is called soon after a bridge was deleted or taken down."""
         self._paths = paths
         self._netlink = Netlink()
         self._firewall = Firewall(paths.engine_id)
@@ -50,6 +55,8 @@ class Networks:
         self._members: dict[str, Container] = {}
         self._notices: list[str] = []
         self._watch = FirewallWatch(loop, paths.engine_id, self._traffic.mend)
+        self._bridge_lost = bridge_lost
+        self._link_watch = LinkWatch(loop, self._look_at_bridges)
 
     # -- networks ---------------------------------------------------------------------------------
 
@@ -114,12 +121,25 @@ class Networks:
         """Return what was done to the host that its owner should know."""
         return [*self._notices, *self._watch.notices(), *self._lost_bridges()]
 
+    def cut_off(self, containers: Iterable[Container]) -> list[str]:
+        """Return the ids of running containers that nothing reaches, as their bridge has gone. Raises NetlinkError."""
+        return cut_off(containers, self.all(), self._netlink)
+
+    def _look_at_bridges(self) -> None:
+        made = (network.bridge for network in self._networks.values() if network.bridge is not None)
+        try:
+            is_well = all(bridges.is_well(bridge, netlink=self._netlink) for bridge in made)
+        except OSError:
+            is_well = False  # whoever wants to know looks for himself
+        if not is_well:
+            self._bridge_lost()
+
     def _lost_bridges(self) -> list[str]:
         made = [network for network in self._networks.values() if network.bridge is not None]
         up = {link.name for link in rtnetlink.links(self._netlink) if link.is_up} if made else set()
         return [
             f"the interface {network.bridge.name} of network {network.spec.name} was deleted or is down: nothing is "
-            "reached over it until its containers are restarted (`stackctl restart`)"
+            "reached over it until its containers are made anew (`stackctl up`) or restarted"
             for network in made
             if network.bridge is not None and network.bridge.name not in up
         ]
@@ -142,6 +162,7 @@ class Networks:
     def _ensure_bridge(self, network: Network) -> BridgeInfo:
         if network.bridge is None:
             self._watch.begin()
+            self._link_watch.begin()
             note_forwarding(self._paths)
             network.bridge = bridges.create_bridge(
                 self._bridge_name(network),
@@ -335,6 +356,7 @@ class Networks:
     def close_down(self) -> None:
         """Take everything out of the kernel; the records stay, and the next start makes it anew."""
         self._watch.end()
+        self._link_watch.end()
         self._firewall.remove()
         ours = [link.name for link in bridges.our_bridges(self._paths.engine_id, netlink=self._netlink)]
         named = [network.bridge.name for network in self._networks.values() if network.bridge is not None]

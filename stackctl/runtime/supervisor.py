@@ -45,6 +45,7 @@ def build_world(paths: EnginePaths, kept_ends: tuple[int, int]) -> World:
     capabilities.read_kernel_limits()
     loop = Loop()
     helpers: set[int] = set()
+    stamps = Stamps(paths)
     return World(
         paths=paths,
         loop=loop,
@@ -55,9 +56,9 @@ def build_world(paths: EnginePaths, kept_ends: tuple[int, int]) -> World:
         holder=Holder(paths, kept_ends, loop, helpers),
         helpers=helpers,
         cgroups=cgroup.open_driver(without),
-        networks=Networks(paths, loop, helpers),
+        networks=Networks(paths, loop, helpers, stamps.spoil_all),
         volumes=VolumeStore(paths),
-        stamps=Stamps(paths),
+        stamps=stamps,
         init_program=tiny_init.program_fd,
         without=without,
     )

@@ -97,10 +97,12 @@ def _status(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply
     )
 
 
-def _list(world: World, _message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+def _list(world: World, message: Message, _fds: tuple[int, ...], reply: Reply) -> None:
+    containers = world.containers.values()
     reply.ok(
         {
-            "containers": [facts_of(container) for container in world.containers.values()],
+            "containers": [facts_of(container) for container in containers],
+            "cut_off": world.networks.cut_off(containers) if message.get("look") else [],
             "networks": [describe(network) for network in world.networks.all()],
             "volumes": [
                 {"spec": codec.encode(v.spec), "mountpoint": v.mountpoint, "created_ns": v.created_ns}

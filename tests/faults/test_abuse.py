@@ -96,9 +96,12 @@ def test_an_abused_engine_is_well_again_with_the_next_command_and_its_containers
     assert wait_for_no_leftovers(shared_engine.root) == []
 
 
-@pytest.mark.parametrize("change", [rtnetlink.delete_link, _take_down], ids=["deleted", "down"])
-def test_a_bridge_that_was_deleted_is_told_of_and_a_restart_mends_it(
-    shared_engine: Engine, tmp_path: Path, change: Callable[[str], Message]
+@pytest.mark.parametrize(
+    ("change", "mends"),
+    [(rtnetlink.delete_link, "restart -t 0"), (_take_down, "restart -t 0"), (rtnetlink.delete_link, "up -d -t 0")],
+)
+def test_a_bridge_that_was_deleted_is_told_of_and_a_restart_or_up_mends_it(
+    shared_engine: Engine, tmp_path: Path, change: Callable[[str], Message], mends: str
 ) -> None:
     (tmp_path / "compose.yaml").write_text(_STACK, encoding="utf-8")
     shared_engine.run("up", "-d", cwd=tmp_path)
@@ -108,7 +111,7 @@ def test_a_bridge_that_was_deleted_is_told_of_and_a_restart_mends_it(
 
     notice = f"the interface {bridge.name} of network rough_default was deleted or is down"
     assert notice in shared_engine.run("engine", "status").out
-    shared_engine.run("restart", "-t", "0", cwd=tmp_path)
+    shared_engine.run(*mends.split(), cwd=tmp_path)
 
     assert notice not in shared_engine.run("engine", "status").out
     shared_engine.run("exec", "-T", "one", "ping", "-c", "1", "-W", "5", "typed", cwd=tmp_path)

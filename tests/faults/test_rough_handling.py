@@ -386,3 +386,22 @@ def test_a_damaged_index_of_images_is_made_anew_from_their_files(
     shared_engine.run("plan", "--detailed-exitcode", cwd=folder)
     shared_engine.run("up", "-d", "--force-recreate", cwd=folder)
     shared_engine.run("down", cwd=folder)
+
+
+def test_containers_on_a_network_whose_record_was_lost_are_made_anew_with_it(
+    shared_engine: Engine, tmp_path: Path
+) -> None:
+    two = "  two: {image: busybox, command: sleep 1000, stop_grace_period: 0s}\n"
+    folder = _write(tmp_path, _SLEEPER + two)
+    shared_engine.run("up", "-d", cwd=folder)
+    (shared_engine.root / "networks/rough_default.json").write_bytes(b"{")
+    kill_at_once([shared_engine.pid("supervisor")])
+
+    planned = shared_engine.run("plan", cwd=folder).out
+    shared_engine.run("up", "-d", cwd=folder)
+
+    assert "is cut off from its network" in planned
+    shared_engine.run("exec", "-T", "one", "ping", "-c", "1", "-W", "5", "two", cwd=folder)
+    shared_engine.run("plan", "--detailed-exitcode", cwd=folder)
+    shared_engine.run("down", "-v", cwd=folder)
+    assert wait_for_no_leftovers(shared_engine.root) == []

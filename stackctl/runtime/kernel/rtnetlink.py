@@ -35,6 +35,7 @@ _RTM_NEWNEIGH: Final = 28
 _IFLA_ADDRESS: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
+_IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
 _IFLA_LINKINFO: Final = 18
 _IFLA_NET_NS_FD: Final = 28
@@ -71,7 +72,10 @@ LOOPBACK_INDEX: Final = 1
 
 
 class Link(NamedTuple):
-    """A network interface; ``kind`` is "bridge", "veth", … or "" for hardware and loopback."""
+    """A network interface; ``kind`` is "bridge", "veth", … or "" for hardware and loopback.
+
+    ``peer`` is the number of a veth's other end, wherever that is.
+    """
 
     ifindex: int
     name: str
@@ -80,6 +84,7 @@ class Link(NamedTuple):
     mtu: int
     master: int
     is_up: bool
+    peer: int = 0
 
 
 class Address(NamedTuple):
@@ -256,6 +261,7 @@ def parse_link(body: bytes) -> Link:
         _uint(values.get(_IFLA_MTU)),
         _uint(values.get(_IFLA_MASTER)),
         bool(flags & _IFF_UP),
+        _uint(values.get(_IFLA_LINK)),
     )
 
 
