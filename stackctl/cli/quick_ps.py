@@ -16,7 +16,7 @@ from stackctl.wire.protocol import HEADER, PROTOCOL
 
 _WITH_VALUE = {"-f": "file", "--file": "file", "-p": "project", "--project-name": "project", "--format": "format"}
 _FLAGS = {"-a": "all", "--all": "all", "-q": "quiet", "--quiet": "quiet", "--no-trunc": "whole"}
-_ANSWER_S = 30.0
+_ANSWER_S = 3.0  # then the full command asks: it tells who does not answer
 _REQUEST = (
     "GET /containers/json?all=1&filters=%7B%22label%22%3A%5B%22com.docker.compose.project%3D{project}%22%5D%7D"
     " HTTP/1.1\r\n"

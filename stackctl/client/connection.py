@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, TypeAlias
 
 from stackctl.errors import EngineError, EngineUnreachable
@@ -16,6 +16,7 @@ _PIECE_BYTES: Final = 1 << 16
 _LINE_BYTES: Final = 1 << 16
 _REPLACED_S: Final = 5.0
 _PAUSE_S: Final = 0.02
+_LOOK_S: Final = 1.5
 _AGENT: Final = "stackctl"
 
 
@@ -52,6 +53,7 @@ class Connection:
         self.path = path
         self._patience_s = patience_s
         self._buffer = b""
+        self._stopped = 0
         self._socket = _connect(path, patience_s)
         self._peer = _process_behind(self._socket)
         self._socket.settimeout(None)
@@ -98,7 +100,7 @@ class Connection:
         """Yield what comes until the engine closes."""
         if self._buffer:
             yield self.take_leftover()
-        while data := self._receive():
+        while data := self._receive(_look_at_nothing):
             yield data
 
     def close(self) -> None:
@@ -106,21 +108,34 @@ class Connection:
         self._socket.close()
 
     def _receive_some(self) -> bytes:
-        data = self._receive()
+        self._stopped = 0
+        data = self._receive(self._look_at_processes)
         if not data:
             raise self._lost(None)
         return data
 
-    def _receive(self) -> bytes:
+    def _receive(self, look: Callable[[], None]) -> bytes:
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
-        while not poller.poll(self._patience_s * 1000):
-            if not _is_well(self.path, self._patience_s):
+        for wait_s, is_patience_over in _waits(self._patience_s):
+            if poller.poll(wait_s * 1000):
+                break
+            look()
+            if is_patience_over and not _is_well(self.path, self._patience_s):
                 raise self._lost(TimeoutError())
         try:
             return self._socket.recv(_PIECE_BYTES)
         except OSError as error:
             raise self._lost(error) from error
+
+    def _look_at_processes(self) -> None:
+        """Raise EngineUnreachable when a process of the engine is stopped, and was so at the last look."""
+        from stackctl.client.stopped import stopped_error, stopped_process  # only for who has waited for long
+
+        role, pid = stopped_process(self.path) if isinstance(self.path, str) else ("", 0)
+        if pid and pid == self._stopped:
+            raise stopped_error(role, pid)
+        self._stopped = pid
 
     def _lost(self, error: OSError | None) -> EngineUnreachable:
         if isinstance(error, TimeoutError):
@@ -145,6 +160,22 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     if "Connection" not in headers:
         lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+def _look_at_nothing() -> None:
+    """Whoever has a stream of a process needs nobody but who carries it."""
+
+
+def _waits(patience_s: float) -> Iterator[tuple[float, bool]]:
+    """Yield for how long to wait, and whether the patience is over then: two looks soon, then one each time it is."""
+    first_s = patience_s
+    if patience_s > 2 * _LOOK_S:
+        first_s -= 2 * _LOOK_S
+        yield _LOOK_S, False
+        yield _LOOK_S, False
+    yield first_s, True
+    while True:
+        yield patience_s, True
 
 
 def _is_well(path: Where, patience_s: float) -> bool:

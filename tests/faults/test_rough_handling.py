@@ -405,3 +405,20 @@ def test_containers_on_a_network_whose_record_was_lost_are_made_anew_with_it(
     shared_engine.run("plan", "--detailed-exitcode", cwd=folder)
     shared_engine.run("down", "-v", cwd=folder)
     assert wait_for_no_leftovers(shared_engine.root) == []
+
+
+@pytest.mark.parametrize(("role", "command"), [("supervisor", "up -d"), ("daemon", "ps")])
+def test_a_process_of_the_engine_that_was_stopped_is_named(
+    shared_engine: Engine, tmp_path: Path, role: str, command: str
+) -> None:
+    folder = _write(tmp_path, _SLEEPER)
+    pid = shared_engine.pid(role)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        failed = shared_engine.run(*command.split(), cwd=folder, status=None, timeout_s=25)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    _assert_clear(failed, "error[engine-stopped]", f"{role} (process {pid})", f"kill -CONT {pid}")
+    shared_engine.run("up", "-d", cwd=folder)
+    shared_engine.run("down", cwd=folder)
