@@ -7,6 +7,7 @@ Shape only: what is not written stays unwritten, so that files can still be merg
 from __future__ import annotations
 
 from stackctl.model.path import Path
+from stackctl.stackfile.canonical_build import build, build_at_first, build_at_last, build_once_merged
 from stackctl.stackfile.canonical_hosts import extra_hosts
 from stackctl.stackfile.canonical_mounts import content_uses, devices, volumes
 from stackctl.stackfile.canonical_ports import ports
@@ -17,7 +18,7 @@ from stackctl.stackfile.canonical_resources import (
     gpus_as_written,
     ulimits,
 )
-from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, kind_of, mapping, text_of, with_entries
+from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, mapping, text_of, with_entries
 from stackctl.stackfile.scalar import text_form
 from stackctl.stackfile.transform import (
     Context,
@@ -25,17 +26,14 @@ from stackctl.stackfile.transform import (
     any_file_path,
     as_text,
     bad_value,
-    build_context,
     command,
     duration,
     each_entry,
     entries_of,
     environment,
     file_path,
-    is_remote,
     items_of,
     key_texts,
-    key_values,
     known_keys,
     names_to_mapping,
     no_fraction,
@@ -53,13 +51,26 @@ _STARTED = "service_started"
 
 
 def canonical(root: Node, context: Context) -> Node:
-    """Return ``root`` with every short form written out and every path absolute."""
+    """Return ``root`` with short forms written out and every path absolute.
+
+    Of a service, what Compose merges as it is written stays so: see the functions below.
+    """
     return each_entry(root, _TOP, context, ())
 
 
-def canonical_service(node: Node, context: Context, path: Path) -> Node:
-    """Return one service in long form."""
-    return each_entry(node, _SERVICE, context, path)
+def canonical_once_merged(root: Node, context: Context) -> Node:
+    """Return what a file was merged into with the rest written out: services of one file extend each other before."""
+    return each_entry(root, _ONCE_MERGED, context, ())
+
+
+def canonical_at_last(root: Node, context: Context) -> Node:
+    """Return all files together with what is left written out."""
+    return each_entry(root, _AT_LAST, context, ())
+
+
+def written_out(root: Node, context: Context) -> Node:
+    """Return a canonical file by itself, with all that ``canonical`` leaves written out."""
+    return canonical_at_last(canonical_once_merged(root, context), context)
 
 
 def _init_labels(node: Node, context: Context, path: Path) -> Node:
@@ -80,7 +91,7 @@ def _init_container(node: Node, context: Context, path: Path) -> Node:
 
 def _job(node: Node, context: Context, path: Path) -> Node:
     """A job is a service with triggers: schedules, in the long form, or its being asked for."""
-    found = canonical_service(node, context, path)
+    found = each_entry(node, _SERVICE, context, path)
     return each_entry(found, {"triggers": entries_of({"schedule": items_of(_schedule)})}, context, path)
 
 
@@ -104,35 +115,8 @@ def _depends_on(node: Node, context: Context, path: Path) -> Node:
     return Mapping(entries, {key: entry.mark for key, entry in entries.items()}, node.mark, node.tag)
 
 
-def _build(node: Node, context: Context, path: Path) -> Node:
-    text = text_of(node)
-    if text is not None:
-        node = Mapping({"context": Scalar(text, node.mark)}, {"context": node.mark}, node.mark, node.tag)
-    return each_entry(node, _BUILD, context, path)
-
-
-def _context_path(node: Node, context: Context, path: Path) -> Node:
-    text = text_of(node)
-    return node if text is None or is_remote(text) else file_path(node, context, path)
-
-
-def _contexts(node: Node, context: Context, path: Path) -> Node:
-    for at, item in enumerate(node.items if isinstance(node, Sequence) else ()):
-        text = text_of(item)
-        if text is not None and "=" not in text:
-            bad_value(context, (*path, at), item.mark, why=f"must be `NAME=CONTEXT`, not `{text}`")
-    for name, entry in node.entries.items() if isinstance(node, Mapping) else ():
-        if isinstance(entry, Scalar) and not isinstance(entry.value, str):
-            bad_value(context, (*path, name), entry.mark, why=f"must be text, not {kind_of(entry)}")
-    return values_of(build_context)(key_texts(node, context, path), context, path)
-
-
-def _ssh(node: Node, context: Context, path: Path) -> Node:
-    for at, item in enumerate(node.items if isinstance(node, Sequence) else ()):
-        text = text_of(item)
-        if text is not None and "=" not in text and text != "default":
-            bad_value(context, (*path, at), item.mark, why=f"must be `default` or `NAME=PATH`, not `{text}`")
-    return values_of(file_path)(once_each(key_values)(node, context, path), context, path)
+def _gpus_list(node: Node, _: Context, __: Path) -> Node:
+    return node if text_of(node) is None else Sequence((mapping({"count": node}, node.mark),), node.mark)
 
 
 def _env_files(node: Node, context: Context, path: Path) -> Node:
@@ -257,25 +241,10 @@ _HOOK = entries_of({"command": command, "environment": once_each(environment)})
 _PATTERNS = once_each(text_list)
 _WATCH: dict[str, Transform] = {"path": file_path, "ignore": _PATTERNS, "include": _PATTERNS, "exec": _HOOK}
 _UPDATE = entries_of({"delay": duration, "monitor": duration})
-_BUILD: dict[str, Transform] = {
-    "context": _context_path,
-    "args": key_values,
-    "ulimits": ulimits,
-    "ssh": _ssh,
-    "labels": key_texts,
-    "additional_contexts": _contexts,
-    "no_cache_filter": once_each(text_list),
-    "extra_hosts": once_each(extra_hosts),
-    "provenance": as_text,
-    "sbom": as_text,
-    "secrets": content_uses,
-    "shm_size": size,
-    "tags": text_list,
-}
 _SERVICE: dict[str, Transform] = {
     "annotations": key_texts,
     "blkio_config": blkio_config,
-    "build": _build,
+    "build": build,
     "cap_add": text_list,
     "cap_drop": text_list,
     "command": command,
@@ -336,8 +305,26 @@ _SERVICE: dict[str, Transform] = {
     "volumes": volumes,
     "volumes_from": unique,
 }
+_SERVICE_AT_FIRST: dict[str, Transform] = {
+    **{key: rule for key, rule in _SERVICE.items() if key not in ("extra_hosts", "gpus")},
+    "build": build_at_first,
+}
+_ONCE_MERGED: dict[str, Transform] = {
+    "services": values_of(entries_of({"build": build_once_merged, "gpus": _gpus_list}))
+}
+_AT_LAST: dict[str, Transform] = {
+    "services": values_of(
+        entries_of(
+            {
+                "build": build_at_last,
+                "extra_hosts": _SERVICE["extra_hosts"],
+                "gpus": gpus,
+            }
+        )
+    )
+}
 _TOP: dict[str, Transform] = {
-    "services": values_of(canonical_service),
+    "services": values_of(entries_of(_SERVICE_AT_FIRST)),
     "jobs": values_of(_job),
     "networks": _resource({"driver_opts": values_of(as_text), "labels": key_texts}),
     "volumes": _resource({"driver_opts": values_of(as_text), "labels": once_each(key_texts)}),

@@ -7,6 +7,18 @@ from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, text_of
 from stackctl.stackfile.transform import Context, bad_value
 
 
+def host_list(node: Node) -> Node:
+    """Return a mapping as the list it is merged as; the texts of a list stay as they are written."""
+    if not isinstance(node, Mapping):
+        return node
+    found = [
+        Scalar(f"{name}={text_of(item) or ''}", item.mark)
+        for name, entry in node.entries.items()
+        for item in (entry.items if isinstance(entry, Sequence) else (entry,))
+    ]
+    return Sequence(tuple(found), node.mark, node.tag)
+
+
 def extra_hosts(node: Node, context: Context, path: Path) -> Node:
     """Either form to a list, sorted by name; only in a list a comma separates addresses."""
     found: list[tuple[str, str, Node]] = []

@@ -15,7 +15,7 @@ from stackctl.model.network import NetworkSpec
 from stackctl.model.stack import ContentSource, Service, Stack
 from stackctl.model.volume import VolumeSpec
 from stackctl.stackfile import support
-from stackctl.stackfile.canonical import canonical
+from stackctl.stackfile.canonical import canonical, written_out
 from stackctl.stackfile.check import check
 from stackctl.stackfile.check_running import check_running
 from stackctl.stackfile.decode_network import link_aliases, network_spec
@@ -57,11 +57,12 @@ def decode(document: Document, engine: EngineKind = "built-in") -> tuple[Stack |
 def _is_canonical(tree: dict[str, Json], problems: Problems) -> bool:
     """Say whether ``tree`` is in long form already; what else is wrong with its values is reported."""
     found = Problems()
-    written_out = plain(canonical(from_plain(tree, Mark("", 0)), Context(found, None, "/")))
+    context = Context(found, None, "/")
+    whole = plain(written_out(canonical(from_plain(tree, Mark("", 0)), context), context))
     if found.has_errors:
         problems.extend(found.all())
         return False
-    if written_out != tree or not as_text(tree.get("name")):
+    if whole != tree or not as_text(tree.get("name")):
         problems.error(
             "not-canonical",
             "Document is not in its long form",

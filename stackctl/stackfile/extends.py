@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from stackctl.model.path import Path
+from stackctl.stackfile.canonical import canonical_once_merged
 from stackctl.stackfile.interpolate import Environment
 from stackctl.stackfile.merge import remove
 from stackctl.stackfile.node import (
@@ -150,7 +151,8 @@ class Extends:
         root, resets = self._workshop.layer(
             documents[0], self._environment, base_dir=folder, earlier=None, is_brought=True
         )
-        return _File(full, folder, child_mapping(root, "services"), resets)
+        found = canonical_once_merged(root, self._workshop.context(folder, is_brought=True))
+        return _File(full, folder, child_mapping(found, "services"), resets)
 
     def _report_missing(self, mark: Mark) -> None:
         self._workshop.is_complete = False

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from stackctl.model.path import Path
-from stackctl.stackfile.canonical import canonical
+from stackctl.stackfile.canonical import canonical, canonical_at_last, canonical_once_merged
 from stackctl.stackfile.cast import cast
 from stackctl.stackfile.extends import Extends
 from stackctl.stackfile.include import Included, included
 from stackctl.stackfile.interpolate import Environment, Interpolation
 from stackctl.stackfile.merge import Clashes, drop_nulls, merge, merge_service, remove, take_resets
-from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, child_mapping, kind_of, mapping, text_of, without
+from stackctl.stackfile.node import Mapping, Mark, Node, Scalar, kind_of, mapping, without
 from stackctl.stackfile.problems import Problems
 from stackctl.stackfile.schema import check_node
 from stackctl.stackfile.settle import settle
@@ -118,7 +118,6 @@ class Workshop:
             # What a value would have been is not known: nothing is said of what follows from its absence.
             self.is_complete &= not interpolation.has_failed
         document, resets = take_resets(document)
-        self._check_gpus(document, earlier)
         document = cast(document, self.problems)
         check_node(drop_nulls(document, earlier), self.problems, is_partial=True)
         if not isinstance(document, Mapping):
@@ -157,15 +156,6 @@ class Workshop:
                 hint="write both in the same form, or put `!override` before the later one",
             )
 
-    def _check_gpus(self, document: Node, earlier: Node | None) -> None:
-        """``gpus: all`` is text, which cannot be merged onto a list; once it is canonical, it is a list too."""
-        for name, service in _services(document).items():
-            gpus = service.entries.get("gpus") if isinstance(service, Mapping) else None
-            before = _services(earlier).get(name)
-            known = before.entries.get("gpus") if isinstance(before, Mapping) else None
-            if gpus is not None and known is not None and text_of(gpus) is not None:
-                self._report([(gpus, known)])
-
     def _warn_about_version(self, document: Mapping) -> None:
         if "version" in document.entries:
             self.problems.warning(
@@ -175,11 +165,6 @@ class Workshop:
                 detail="`version` has no meaning any more and is ignored.",
                 hint="remove it",
             )
-
-
-def _services(node: Node | None) -> dict[str, Node]:
-    services = child_mapping(node, "services")
-    return services.entries if services is not None else {}
 
 
 def load_files(
@@ -213,7 +198,11 @@ def load_files(
     assert isinstance(total, Mapping)
     if asked_by is None and not total.entries:
         _report_empty(files[-1], workshop)
-    return settle(total, workshop.context(base_dir, is_brought=asked_by is not None), is_included=asked_by is not None)
+    context = workshop.context(base_dir, is_brought=asked_by is not None)
+    if asked_by is None:
+        total = canonical_at_last(total, context)
+        assert isinstance(total, Mapping)
+    return settle(total, context, is_included=asked_by is not None)
 
 
 def _add(
@@ -249,7 +238,7 @@ def _add(
     found = Extends(workshop, environment).apply(found, resets, base_dir=base_dir)
     if workshop.trace is not None:
         workshop.trace.layer(written, resets)
-    return workshop.merge(total, found)
+    return canonical_once_merged(workshop.merge(total, found), workshop.context(base_dir, is_brought=is_included))
 
 
 def _report_empty(file: str, workshop: Workshop) -> None:

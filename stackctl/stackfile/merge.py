@@ -1,4 +1,4 @@
-"""Merging one file onto another, both in canonical form.
+"""Merging one file onto another, both in canonical form but for what ``canonical`` leaves as written.
 
 Mappings merge key by key; a null keeps what is there. Lists are appended to, but items with the same
 identity (a port, a mount's target) are one item, and the later one wins in the earlier one's place. The same
@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TypeAlias
 
 from stackctl.model.path import Path
+from stackctl.stackfile.canonical_hosts import host_list
 from stackctl.stackfile.node import Mapping, Node, Scalar, Sequence, is_null, plain, text_of, with_entries
 
 Identity: TypeAlias = Callable[[Node], Hashable]
@@ -63,13 +64,13 @@ def _before_equals(node: Node) -> Hashable:
 
 
 _UNIQUE = _Rule(identity=_whole)
-_EVERY = _Rule()
-"""Items are appended, even those that are there already."""
 _KEYED = _Rule(identity=_before_equals)
 """Compose takes what is before an equals sign for a name, also where it is none."""
 _REPLACE = _Rule()
 _VALUES = _Rule(null_wins=True)
 _LOGGING = _Rule()
+_HOSTS = _Rule()
+"""Still as written: an item is there already if it is the same text."""
 _POOLS = _Rule(identity=_of_keys("subnet"))
 _SERVICE: _Rules = {
     "annotations": _VALUES,
@@ -77,7 +78,7 @@ _SERVICE: _Rules = {
         "additional_contexts": _VALUES,
         "args": _VALUES,
         "labels": _VALUES,
-        "secrets": _EVERY,
+        "extra_hosts": _HOSTS,
         "tags": _KEYED,
     },
     "cap_add": _KEYED,
@@ -95,6 +96,7 @@ _SERVICE: _Rules = {
     "environment": _VALUES,
     "expose": _UNIQUE,
     "external_links": _UNIQUE,
+    "extra_hosts": _HOSTS,
     "group_add": _UNIQUE,
     "healthcheck": {"test": _REPLACE},
     "label_file": _UNIQUE,
@@ -156,8 +158,7 @@ def _merge(earlier: Node | None, later: Node, rule: _Rules | _Rule | None, clash
     if isinstance(later, Mapping):
         return _merge_mappings(earlier if isinstance(earlier, Mapping) else None, later, rule or {}, clashes)
     if isinstance(later, Sequence) and isinstance(earlier, Sequence):
-        known = {_whole(item) for item in earlier.items}
-        return Sequence((*earlier.items, *(item for item in later.items if _whole(item) not in known)), later.mark)
+        return _append(earlier, later)
     if is_null(later) and earlier is not None:
         return earlier
     return later
@@ -170,6 +171,8 @@ def _merge_by_rule(earlier: Node | None, later: Node, rule: _Rule, clashes: Clas
         return earlier
     if rule is _POOLS:
         return _merge_pools(earlier, later, clashes)
+    if rule is _HOSTS:
+        return later if earlier is None or is_null(earlier) else _append(host_list(earlier), host_list(later))
     if isinstance(later, Mapping):
         base = earlier if isinstance(earlier, Mapping) else None
         return _merge_mappings(base, later, {}, clashes, null_wins=rule.null_wins)
@@ -195,6 +198,15 @@ def _merge_mappings(
         if merged is not before:
             keys[key] = later.keys[key]
     return Mapping(entries, keys, later.mark)
+
+
+def _append(earlier: Node, later: Node) -> Node:
+    """Doubles of the earlier list stay; of the later one comes what is not there."""
+    if not isinstance(earlier, Sequence) or not isinstance(later, Sequence):
+        return later
+    found = {_whole(item): item for item in reversed(later.items)}
+    known = {_whole(item) for item in earlier.items}
+    return Sequence((*earlier.items, *(found[key] for key in reversed(found) if key not in known)), later.mark)
 
 
 def _unique(items: Iterable[Node], identity: Identity) -> tuple[Node, ...]:
@@ -257,13 +269,16 @@ def remove(node: Node, path: Path) -> Node:
     return with_entries(node, entries)
 
 
-def drop_nulls(later: Node, earlier: Node | None) -> Node:
+def drop_nulls(later: Node, earlier: Node | None, path: Path = ()) -> Node:
     """Return ``later`` without the nulls that only repeat a key ``earlier`` has: they change nothing."""
     if not isinstance(later, Mapping) or not isinstance(earlier, Mapping):
         return later
     entries = {}
     for key, entry in later.entries.items():
-        if is_null(entry) and key in earlier.entries and not is_null(earlier.entries[key]):
+        is_logging = key == "logging" and len(path) == 2 and path[0] == "services"
+        is_there = key in earlier.entries and not is_null(earlier.entries[key])
+        # Compose refuses to merge nothing onto `logging`, and onto that alone.
+        if is_null(entry) and is_there and not is_logging:
             continue
-        entries[key] = drop_nulls(entry, earlier.entries.get(key))
+        entries[key] = drop_nulls(entry, earlier.entries.get(key), (*path, key))
     return with_entries(later, entries)

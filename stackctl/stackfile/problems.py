@@ -8,7 +8,7 @@ from stackctl.diagnostics import Diagnostic, Severity, SourceRange
 from stackctl.model.path import Path
 from stackctl.stackfile.node import Mark
 
-_ONCE_A_PLACE = ("unknown-key", "wrong-type")
+_ONCE_A_PLACE = ("bad-value", "duplicate-item", "unknown-key", "wrong-type")
 
 
 class Problems:

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from stackctl.model.path import Path
+from stackctl.stackfile.canonical import written_out
 from stackctl.stackfile.interpolate import Use
-from stackctl.stackfile.node import Mapping, Mark, Node
+from stackctl.stackfile.node import Mapping, Mark, Node, child_mapping, mapping
+from stackctl.stackfile.problems import Problems
+from stackctl.stackfile.transform import Context
 
 
 class Layer(NamedTuple):
@@ -58,13 +61,21 @@ class Trace:
 
     def layer(self, tree: Mapping, resets: list[Path]) -> None:
         """Note that a file is merged."""
-        self.layers.append(Layer((), tree, tuple(self._because), tuple(resets)))
+        self.layers.append(Layer((), _written_out(tree), tuple(self._because), tuple(resets)))
 
     def base(self, service: str, node: Node, chain: tuple[Mark, ...]) -> None:
         """Note that ``node`` is merged below a service that extends it; ``chain`` are the places that say so."""
         because = (*self._because, *(("extended by", mark) for mark in chain))
-        self.layers.append(Layer(("services", service), node, because))
+        whole = _written_out(mapping({"services": mapping({service: node}, node.mark)}, node.mark))
+        services = child_mapping(whole, "services")
+        assert services is not None
+        self.layers.append(Layer(("services", service), services.entries[service], because))
 
     def from_file(self, path: Path, value: str, mark: Mark, asked_by: Mark) -> None:
         """Note a variable that a file brought."""
         self.from_files.setdefault(path, []).append(FromFile(value, mark, asked_by))
+
+
+def _written_out(tree: Mapping) -> Node:
+    """As it is in the whole; what is wrong with it is said elsewhere."""
+    return written_out(tree, Context(Problems(), None, "/"))
