@@ -71,6 +71,6 @@ class NetworkStore:
                 shape = json.load(file)
             spec = codec.decode(NetworkSpec, shape["spec"])
             addressing = Addressing(parse_subnet(shape["subnet"]), parse_subnet(shape["range"]), shape["gateway"])
-        except (OSError, ValueError, KeyError):
+            return Network(shape["id"], spec, addressing, AddressPool(addressing), shape["created_ns"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return Network(shape["id"], spec, addressing, AddressPool(addressing), shape["created_ns"])
