@@ -57,7 +57,7 @@ def test_a_ping_tells_the_version_also_without_a_body(resident: Engine) -> None:
         ("GET", "/v1.51", 404),
         ("POST", "/version", 404),
         ("OPTIONS", "/version", 200),
-        ("POST", "/commit?container=x", 501),
+        ("POST", "/commit?container=x", 404),
         ("GET", "/containers/x/attach/ws", 501),
     ],
 )

@@ -177,6 +177,7 @@ def _warm_up(engine: Engine) -> None:
 # What an engine does otherwise, and docs/engines.md tells: it would be news if it no longer did.
 _DIFFERENCES = {
     "docker": {
+        "test_one_that_replaces_another_stands_by_until_it_is_given_the_traffic": "traffic goes to all that run",
         "test_replicas_share_a_host_port": "each host port is one container's",
         "test_a_fixed_address_is_spared_for_one_that_does_not_run_yet": "addresses are given out as they come",
     }

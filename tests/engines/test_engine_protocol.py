@@ -417,8 +417,6 @@ def test_an_update_needs_the_container_it_is_for(bench: Bench) -> None:
 
 
 def test_one_that_replaces_another_stands_by_until_it_is_given_the_traffic(bench: Bench) -> None:
-    if not bench.engine.traits().can_switch_traffic:
-        pytest.skip("this engine leads traffic to all that run")
     old = bench.run("old")
     new = bench.container("new")
     bench.do(CreateContainer(new), StartContainer(new.name, "", old.name))

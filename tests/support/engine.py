@@ -61,10 +61,11 @@ class Engine:
         stdin: bytes | str = b"",
         env: Mapping[str, str] | None = None,
         timeout_s: float = _TIMEOUT_S,
+        under: Sequence[str] = (),
     ) -> Result:
-        """Run ``stackctl`` to its end. ``status`` None takes any."""
+        """Run ``stackctl`` to its end, by the command ``under`` if there is one. ``status`` None takes any."""
         typed = stdin.encode() if isinstance(stdin, str) else stdin
-        argv = [str(_STACKCTL), *arguments]
+        argv = [*under, str(_STACKCTL), *arguments]
         done = subprocess.run(
             argv, input=typed, capture_output=True, cwd=cwd, env=self.variables(env), timeout=timeout_s, check=False
         )

@@ -61,6 +61,7 @@ def test_ports_answer_over_ipv6(stack: Stack) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", own), timeout=10)
     assert _answer(echo, _MUCH) == _MUCH
+    stack.run("exec", "-T", "web", "sh", "-c", is_up)
 
     with socket.create_connection(("::1", echo), timeout=10) as client:
         client.sendall(b"first")
