@@ -104,7 +104,7 @@ class VolumeStore:
             os.rmdir(folder)
 
     def _read(self, name: str) -> Volume | None:
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             with open(f"{self._paths.volumes}/{name}/spec.json", "rb") as file:
                 shape = json.load(file)
             spec = codec.decode(VolumeSpec, shape["spec"])
