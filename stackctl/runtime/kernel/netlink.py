@@ -7,6 +7,7 @@ Source: kernel Documentation/userspace-api/netlink/intro.rst; netlink(7).
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -33,6 +34,7 @@ _SOL_NETLINK: Final = 270
 _NETLINK_ADD_MEMBERSHIP: Final = 1
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
+_SO_ATTACH_FILTER: Final = 26
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 _NLMSG_ERROR: Final = 2
@@ -45,6 +47,8 @@ _NLA_TYPE_MASK: Final = 0x3FFF
 _NLA_F_NESTED: Final = 0x8000
 
 _HEADER: Final = struct.Struct("=IHHII")
+_FILTER_STEP: Final = struct.Struct("=HBBI")
+_FILTER: Final = struct.Struct("@HP")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _INT: Final = struct.Struct("=i")
 _PADDING: Final = (b"", b"\0", b"\0\0", b"\0\0\0")
@@ -164,6 +168,16 @@ class Netlink:
         # Bound first: a socket that has no number yet has that of the kernel, which is not told its own news.
         self._socket.bind((0, 0))
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def leave_out(self, family: int) -> None:
+        """Do not receive, and do not wake up for, news of interfaces that are about an address family.
+
+        Source: Documentation/networking/filter.rst; struct ifinfomsg follows the header of 16 bytes.
+        """
+        steps = ((0x30, 0, 0, 16), (0x15, 0, 1, family), (0x06, 0, 0, 0), (0x06, 0, 0, 1 << 18))
+        program = ctypes.create_string_buffer(b"".join(_FILTER_STEP.pack(*step) for step in steps))
+        whole = _FILTER.pack(len(steps), ctypes.addressof(program))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, whole)
 
     def discard(self) -> None:
         """Drop all that has come. It only matters that something did; some may have been lost as well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -25,6 +26,8 @@ class LinkWatch:
         """Watch; harmless a second time. Raises OSError."""
         if self._events is None:
             self._events = Netlink()
+            # A bridge tells of each port whenever it learns something there: of no interest, and minutes later still.
+            self._events.leave_out(socket.AF_BRIDGE)
             self._events.join(_LINK_GROUP)
             self._loop.register(self._events.fileno(), self._on_change)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -103,6 +105,27 @@ def test_a_replaced_container_is_reached_at_once_while_the_old_port_is_still_the
     new = lab.container((bridge, "10.208.0.2"))
     lab.serve(new, 80, "new")
     assert lab.ask(None, "10.208.0.2", 80).startswith("new")
+
+
+def test_what_bridges_tell_of_their_ports_wakes_nobody_who_watches_interfaces(lab: Lab) -> None:
+    with Netlink() as everything, Netlink() as interfaces:
+        interfaces.leave_out(socket.AF_BRIDGE)
+        for watching in (everything, interfaces):
+            watching.join(1)
+
+        bridge, _ = lab.network(0)
+        lab.container((bridge, "10.208.0.2"))
+
+        assert socket.AF_BRIDGE in _families(everything)
+        assert set(_families(interfaces)) == {socket.AF_UNSPEC}
+
+
+def _families(watching: Netlink) -> list[int]:
+    found = []
+    with socket.socket(fileno=os.dup(watching.fileno())) as reading:
+        while select.select([reading], [], [], 0)[0]:
+            found.append(reading.recv(1 << 16)[16])
+    return found
 
 
 def test_the_way_back_from_a_namespace_survives_an_exception(lab: Lab) -> None:
